@@ -1,0 +1,33 @@
+"""
+ratekit: rate limits and counters for Python web applications. Exact decisions, one round trip, no outage because of a limiter.
+"""
+
+from ratekit.decision import Decision
+from ratekit.errors import (
+    ConfigurationError,
+    RateKitError,
+    RateKitWarning,
+    RateLimitExceeded,
+    StoreError,
+    StoreUnavailable,
+)
+from ratekit.limit import Limit
+from ratekit.limiter import AsyncLimiter, Limiter
+from ratekit.stores import open_async_store, open_store
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncLimiter",
+    "ConfigurationError",
+    "Decision",
+    "Limit",
+    "Limiter",
+    "RateKitError",
+    "RateKitWarning",
+    "RateLimitExceeded",
+    "StoreError",
+    "StoreUnavailable",
+    "open_async_store",
+    "open_store",
+]

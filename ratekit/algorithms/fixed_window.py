@@ -1,0 +1,66 @@
+"""
+fixed_window: count the units of a window that opens at the first hit; when it is over, count anew.
+
+Worst case: 2N - 1 units in a window of the period (N at the very end of one window, N at the start of the next, less the one
+hit that opened the first). State: one integer. False refusals: none while the window is open, by its own rule.
+`wait` is the rest of the window. Source: the INCR and EXPIRE pattern of the Redis documentation, made atomic.
+
+Instants are whole milliseconds, because the window's end is the key's expiry in Redis (PEXPIREAT).
+"""
+
+from typing import Final
+
+from ratekit.algorithms.rule import FORCE, LOOK, Mark, Rule
+from ratekit.decision import NEVER, Figures, Seen
+from ratekit.limit import Limit
+
+# A state is end << BITS | used: one integer, in which a charge is an addition.
+BITS: Final = 40
+MASK: Final = (1 << BITS) - 1
+FULL: Final = MASK
+"""Forced charges stop counting here, far above any quota, in both twins."""
+
+
+def rule(limit: Limit) -> Rule:
+    quota, period = limit.quota, limit.period_ms
+
+    def step(state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
+        now_ms = now // 1000
+        if state is None or (end := state >> BITS) <= now_ms:
+            fits = cost <= quota or mode == FORCE
+            if not fits or mode == LOOK:
+                return None, (fits, 0, 0)
+            end = now_ms + period
+            return end << BITS | cost, (True, cost, end * 1000 - now)
+        if end > now_ms + period:  # opened under a longer period: from now on it is a window of this one
+            end = now_ms + period
+            state = end << BITS | state & MASK
+        used = state & MASK
+        fits = used + cost <= quota or mode == FORCE
+        if fits and mode != LOOK:
+            charged = min(cost, FULL - used)
+            used += charged
+            state += charged
+        return state, (fits, used, end * 1000 - now)
+
+    def give(state: int | None, now: int, cost: int, mark: Mark) -> int | None:
+        if state is None or state >> BITS != mark[0] or mark[0] * 1000 <= now:
+            return state
+        return state - min(cost, state & MASK)
+
+    def read(cost: int, seen: Seen) -> Figures:
+        fits, used, left = seen
+        wait = 0 if fits else left if cost <= quota else NEVER
+        return Figures(wait, max(0, quota - used), left if used else 0, left)
+
+    return Rule(
+        limit=limit,
+        label="fw1",
+        width=2,
+        step=step,
+        give=give,
+        expiry=lambda state: (state >> BITS) * 1000,
+        read=read,
+        mark=lambda now, cost, seen: ((now + seen[2]) // 1000, 0),
+        arguments=lambda cost: f"fixed_window {cost} {quota} {period}",
+    )

@@ -1,0 +1,68 @@
+"""
+What can go wrong, as one tree.
+
+    RateKitError
+    ├── ConfigurationError (also a ValueError)   the program asks for something that cannot be: fix the program
+    ├── RateLimitExceeded                        the answer is no: `error.decision` says why and until when
+    └── StoreError                               the store answered, and not with a decision
+        └── StoreUnavailable                     the store is away: `error.decision` has source "closed", when there is one
+
+A refusal and a failure are never the same type, so that neither can be mistaken for the other.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ratekit.decision import Decision
+
+
+class RateKitError(Exception):
+    """Every error that ratekit raises on purpose."""
+
+
+class ConfigurationError(RateKitError, ValueError):
+    """
+    A limit, a policy, an argument or an identity that cannot be: the message quotes it and says what would be right.
+
+    >>> from ratekit import Limit
+    >>> Limit.parse("5/month")
+    Traceback (most recent call last):
+    ratekit.errors.ConfigurationError: '5/month': a month has no fixed length; write '5/30 days' for a fixed one
+    """
+
+
+class RateLimitExceeded(RateKitError):
+    """A limit refused; `decision` is the refusal, with `retry_after` in seconds."""
+
+    def __init__(self, decision: "Decision") -> None:
+        super().__init__(decision)
+        self.decision = decision
+
+    def __str__(self) -> str:
+        decision = self.decision
+        if decision.retry_after == float("inf"):
+            return f"rate limit {decision.limit} exceeded: this cost can never fit"
+        return f"rate limit {decision.limit} exceeded: retry after {decision.retry_after:g} s"
+
+
+class StoreError(RateKitError):
+    """The store answered with an error: wrong password, missing permission, a reply that makes no sense."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is away, or did not answer in time; `decision`, when present, has source "closed"."""
+
+    def __init__(self, message: str, decision: "Decision | None" = None) -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+class RateKitWarning(UserWarning):
+    """Something that works and is probably not meant: the message says what to do."""
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """A package that only some users need is not installed; the message is the command that installs it."""
+
+    def __init__(self, needs: str, package: str, extra: str) -> None:
+        super().__init__(f"{needs} needs {package}, which is not installed: pip install 'ratekit[{extra}]'")

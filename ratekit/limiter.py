@@ -1,0 +1,209 @@
+"""
+Limiter and AsyncLimiter: limits, a store, and the six things one can ask.
+
+Both are shells: they check what they are given, ask the store once and hand on its answer.
+"""
+
+import threading
+import warnings
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import anyio
+
+from ratekit.algorithms import LOOK, SPEND
+from ratekit.decision import Decision
+from ratekit.errors import ConfigurationError, RateKitWarning
+from ratekit.limit import MOST, Limit
+from ratekit.pending import Pending
+from ratekit.reservation import AsyncReservation, Reservation
+from ratekit.stores.naming import Identity, Plan, canonical, plan_of
+from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
+from ratekit.stores.protocol import AsyncStore, Store, asks_of
+from ratekit.stores.url import open_async_store, open_store
+from ratekit.waiting import Lines, acquire, async_acquire
+
+_LIVE: Final[WeakValueDictionary[Any, Any]] = WeakValueDictionary()
+
+
+def limits_of(limits: Sequence[str | Limit]) -> tuple[Limit, ...]:
+    """Limits from limits and texts; a text may hold several, separated by semicolons."""
+    found: list[Limit] = []
+    for limit in limits:
+        found.extend((limit,) if isinstance(limit, Limit) else Limit.parse_many(limit))
+    return tuple(found)
+
+
+def check_cost(cost: object, least: int = 1) -> int:
+    """The cost itself; raises ConfigurationError (a ValueError) for anything but a whole number in the domain."""
+    if type(cost) is not int or not least <= cost <= MOST:
+        raise ConfigurationError(f"cost {cost!r}: write a whole number from {least} to {MOST}")
+    return cost
+
+
+def announce(holder: Any, store: object, prefix: str, name: str, limits: tuple[Limit, ...]) -> None:
+    """Warn when another live holder counts under the same name by other limits."""
+    key = (store if isinstance(store, str) else id(store), prefix, name)
+    other = _LIVE.setdefault(key, holder)
+    if other.limits != limits:
+        ours, theirs = ("; ".join(map(str, some)) for some in (limits, other.limits))
+        warnings.warn(
+            f"two limiters named {name!r} count together by different limits ('{theirs}' and '{ours}'): give one a name=",
+            RateKitWarning,
+            stacklevel=3,
+        )
+
+
+class Limiter:
+    """
+    Limits for threads: at most so many units per identity.
+
+    `limits` are texts or Limits; one hit is charged to all of them or to none. `store` is a URL or a store object. Limiters of one
+    `name` (and `prefix`, and store) count together. Raises ConfigurationError for what cannot be.
+
+    >>> limiter = Limiter("2/minute", "100/day", name="example")
+    >>> [bool(limiter.hit("user:42")) for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __init__(self, *limits: str | Limit, store: str | Store = "memory://", name: str = "default", prefix: str = "ratekit") -> None:
+        self.limits = limits_of(limits)
+        self.name = name
+        self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
+        self._owned = isinstance(store, str)
+        announce(self, store, prefix, name, self.limits)
+        self._store: Store = open_store(store) if isinstance(store, str) else _checked(store, "decide", "forget", "close")
+        if switched_off():
+            self._store = OffStore()
+        self._decide = self._store.compile(self._plan)
+        self._lines: Lines[threading.Event] = Lines()
+
+    def hit(self, identity: Identity, cost: int = 1) -> Decision:
+        """
+        Charge `cost` units to an identity if every limit has room, else charge nothing.
+
+        Raises ConfigurationError for a cost outside 1 to 10^9 or an identity that is none, StoreError when the store fails.
+        """
+        if type(cost) is not int or not 1 <= cost <= MOST:
+            check_cost(cost)
+        return self._decide(canonical(identity), cost, SPEND)
+
+    def peek(self, identity: Identity, cost: int = 1) -> Decision:
+        """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
+        return self._decide(canonical(identity), check_cost(cost), LOOK)
+
+    def acquire(self, identity: Identity, cost: int = 1, timeout: float | None = None) -> Decision:
+        """
+        Wait until the hit is admitted, first come first served per identity in this process, and return its decision.
+
+        `timeout` in seconds, None without bound. Raises RateLimitExceeded, at once if waiting cannot help in time.
+        """
+        key, cost, timeout = canonical(identity), check_cost(cost), check_timeout(timeout)
+        return acquire(
+            self._lines, key, lambda: self._decide(key, cost, SPEND), lambda: self._decide(key, cost, LOOK), timeout
+        )
+
+    def reserve(self, identity: Identity, cost: int = 1) -> Reservation:
+        """
+        Charge `cost` on entering a `with` block, and settle inside it with `reservation.commit(used)`.
+
+        Entering raises RateLimitExceeded when it is refused. Left without commit it stays spent; on an exception it is given back.
+        """
+        return Reservation(self._store, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
+
+    def reset(self, identity: Identity) -> None:
+        """Make an identity as new."""
+        self._store.forget([space for _, space in self._plan], canonical(identity))
+
+    def close(self) -> None:
+        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        if self._owned:
+            self._owned = False
+            self._store.close()
+
+    def __enter__(self) -> "Limiter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Limiter({', '.join(repr(str(limit)) for limit in self.limits)}, name={self.name!r})"
+
+
+class AsyncLimiter:
+    """
+    Limits for event loops: `Limiter`, awaited. Memory works under asyncio and trio, Redis under asyncio.
+
+    Before it is awaited an answer has no truth value: `if limiter.hit(...)` without `await` raises TypeError.
+    """
+
+    def __init__(
+        self, *limits: str | Limit, store: str | AsyncStore = "memory://", name: str = "default", prefix: str = "ratekit"
+    ) -> None:
+        self.limits = limits_of(limits)
+        self.name = name
+        self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
+        self._owned = isinstance(store, str)
+        announce(self, store, prefix, name, self.limits)
+        self._store: AsyncStore = open_async_store(store) if isinstance(store, str) else _checked(store, "decide", "forget", "aclose")
+        if switched_off():
+            self._store = AsyncOffStore()
+        self._decide = self._store.compile(self._plan)
+        self._lines: Lines[anyio.Event] = Lines()
+
+    def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
+        """Charge `cost` units to an identity if every limit has room, else charge nothing."""
+        return Pending(self._decide(canonical(identity), check_cost(cost), SPEND))
+
+    def peek(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
+        """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
+        return Pending(self._decide(canonical(identity), check_cost(cost), LOOK))
+
+    def acquire(self, identity: Identity, cost: int = 1, timeout: float | None = None) -> Pending[Decision]:
+        """Wait until the hit is admitted, first come first served per identity in this process; raises RateLimitExceeded."""
+        key, cost, timeout = canonical(identity), check_cost(cost), check_timeout(timeout)
+        return Pending(
+            async_acquire(self._lines, key, lambda: self._decide(key, cost, SPEND), lambda: self._decide(key, cost, LOOK), timeout)
+        )
+
+    def reserve(self, identity: Identity, cost: int = 1) -> AsyncReservation:
+        """Charge `cost` on entering an `async with` block, and settle inside it with `await reservation.commit(used)`."""
+        return AsyncReservation(self._store, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
+
+    async def reset(self, identity: Identity) -> None:
+        """Make an identity as new."""
+        await self._store.forget([space for _, space in self._plan], canonical(identity))
+
+    async def aclose(self) -> None:
+        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        if self._owned:
+            self._owned = False
+            await self._store.aclose()
+
+    async def __aenter__(self) -> "AsyncLimiter":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncLimiter({', '.join(repr(str(limit)) for limit in self.limits)}, name={self.name!r})"
+
+
+def check_timeout(timeout: object) -> float | None:
+    """Seconds from 0, or None."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0:
+        return float(timeout)
+    raise ConfigurationError(f"timeout {timeout!r}: write seconds from 0, or None to wait without bound")
+
+
+def _checked(store: Any, *methods: str) -> Any:
+    if all(callable(getattr(store, method, None)) for method in methods):
+        return store
+    kind = "an async store, such as AsyncRedisStore" if "aclose" in methods else "a store for threads, such as RedisStore"
+    raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")

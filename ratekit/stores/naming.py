@@ -1,0 +1,106 @@
+"""
+Naming: from who is asking to the key that is counted under.
+
+No two identities meet in one key, whatever characters they hold: every part is percent-escaped, so that the separators are
+ours alone, and a part that is too long becomes a marked hash. A key reads
+
+    ratekit:{default:user%2042}:login:/60000:sw1
+    prefix   name    identity   policy limit  rule
+
+and stays under 200 bytes. The braces make name and identity the Redis Cluster hash tag: all limits of one identity share a slot,
+and no identity can bring a brace of its own.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from ratekit.algorithms import Rule, rule_of
+from ratekit.errors import ConfigurationError
+from ratekit.limit import Limit
+
+Identity = str | int | tuple[Any, ...]
+"""Who is asking: str, int or tuples of them. 42 and "42" are one; ("a", "b") and ("a,b",) are two."""
+
+Canonical = str | bytes | tuple[Any, ...]
+"""An identity with its integers as text and every long text as its hash (bytes)."""
+
+LONG: Final = 128
+"""Characters beyond which text is kept as its hash, so that nobody fills the memory with names."""
+
+
+class Space(NamedTuple):
+    """Where one limit of one limiter counts: `head`, an identity, and `tail` make a key."""
+
+    head: str
+    tail: str
+
+    def key(self, identity: Canonical) -> str:
+        """The key of an identity: printable ASCII, under 200 bytes."""
+        return f"{self.head}{_short(_text(identity), 60)}{self.tail}"
+
+
+Plan = tuple[tuple[Rule, Space], ...]
+"""What a limiter is compiled to: per limit its rule and where it counts."""
+
+
+def plan_of(limits: Sequence[Limit], *, prefix: str, name: str, policy: str = "") -> Plan:
+    """
+    Compile limits; two of them that would share a key are a ConfigurationError that asks for names.
+    """
+    for what, value in (("prefix", prefix), ("name", name)):
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{what} {value!r}: write some text, such as 'ratekit'")
+    head = f"{_short(_escape(prefix), 24)}:{{{_short(_escape(name), 40)}:"
+    plan: list[tuple[Rule, Space]] = []
+    for limit in limits:
+        rule = rule_of(limit)
+        label = f"/{limit.period_ms}" if limit.name is None else _short(_escape(limit.name), 32)
+        space = Space(head, f"}}:{_short(_escape(policy), 32)}:{label}:{rule.label}")
+        for other, taken in plan:
+            if taken == space:
+                raise ConfigurationError(f"'{other.limit}' and '{limit}' would share a key: give one a name, as in '{limit} name burst'")
+        plan.append((rule, space))
+    if not plan:
+        raise ConfigurationError("no limit given; write at least one, such as '100/minute'")
+    return tuple(plan)
+
+
+def canonical(identity: Identity) -> Canonical:
+    """
+    The one form of an identity; raises ConfigurationError for what is none.
+
+    >>> canonical(42), canonical(("a", 7))
+    ('42', ('a', '7'))
+    """
+    if isinstance(identity, str):
+        return identity[:] if len(identity) <= LONG else _digest(identity, b"long")
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        return canonical(str(identity))
+    if isinstance(identity, tuple) and identity:
+        return tuple(map(canonical, identity))
+    raise ConfigurationError(f"identity {identity!r}: write a str, an int or a tuple of them that is not empty")
+
+
+def _digest(text: str, purpose: bytes) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20, person=purpose).digest()
+
+
+def _escape(text: str) -> str:
+    return quote(text, safe="@", errors="surrogatepass")
+
+
+def _short(escaped: str, most: int) -> str:
+    """The text itself, or where it is longer than `most` its hash, marked by a '#' that no escaped text begins with."""
+    if len(escaped) <= most:
+        return escaped
+    return "#" + _digest(escaped, b"key").hex()[: most - 1]
+
+
+def _text(identity: Canonical) -> str:
+    if isinstance(identity, str):
+        return quote(identity, safe="@:", errors="surrogatepass")
+    if isinstance(identity, bytes):
+        return "#" + identity.hex()
+    return "(" + ",".join(map(_text, identity)) + ")"

@@ -1,0 +1,61 @@
+"""
+Off: the store behind RATEKIT_ENABLED=0. Everything is admitted, nothing is counted, and that is said loudly, once.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from functools import partial
+
+from ratekit.algorithms import LOOK
+from ratekit.errors import RateKitWarning
+from ratekit.stores.naming import Canonical, Plan, Space
+from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
+
+
+def switched_off() -> bool:
+    """Whether RATEKIT_ENABLED says that nothing is to be limited; warns when it does."""
+    if os.environ.get("RATEKIT_ENABLED", "1").lower() not in ("0", "false", "no", "off"):
+        return False
+    warnings.warn("RATEKIT_ENABLED switches all rate limiting off: unset it to limit again", RateKitWarning, stacklevel=3)
+    return True
+
+
+def _all_new(asks: Sequence[Ask]) -> Seens:
+    return Seens(0, [(True, *ask.rule.step(None, 0, 1, LOOK)[1][1:]) for ask in asks], "open")
+
+
+class OffStore:
+    """Admits everything, for threads."""
+
+    def compile(self, plan: Plan) -> Compiled:
+        """A function that admits."""
+        return partial(hit, self, plan)
+
+    def decide(self, asks: Sequence[Ask]) -> Seens:
+        """Every key is as new."""
+        return _all_new(asks)
+
+    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Nothing is known that could be forgotten."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class AsyncOffStore:
+    """Admits everything, for event loops."""
+
+    def compile(self, plan: Plan) -> AsyncCompiled:
+        """A function that admits."""
+        return partial(async_hit, self, plan)
+
+    async def decide(self, asks: Sequence[Ask]) -> Seens:
+        """Every key is as new."""
+        return _all_new(asks)
+
+    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Nothing is known that could be forgotten."""
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

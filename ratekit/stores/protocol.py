@@ -1,0 +1,105 @@
+"""
+What a store offers, and what it is asked.
+
+A hit is one step: `decide` takes what is asked of each limit and answers what each rule saw, nothing charged in between by
+anyone else. `compile` is the same for a limiter that asks the same again and again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from ratekit.algorithms import Mark, Rule
+from ratekit.decision import Decision, Seen, decide
+from ratekit.stores.naming import Canonical, Plan, Space
+
+
+class Ask(NamedTuple):
+    """What one limit is asked in a hit: `mode` is one of `ratekit.algorithms` LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE."""
+
+    rule: Rule
+    space: Space
+    identity: Canonical
+    mode: int
+    cost: int
+    mark: Mark = (0, 0)
+
+
+class Seens(NamedTuple):
+    """What was seen: the store's clock in microseconds, and per limit what its rule saw, after the charge if there was one."""
+
+    now: int
+    seen: Sequence[Seen]
+    source: str = "store"
+
+
+Compiled = Callable[[Canonical, int, int], Decision]
+"""(identity, cost, mode) -> the decision of one limiter."""
+AsyncCompiled = Callable[[Canonical, int, int], Awaitable[Decision]]
+
+
+class Store(Protocol):
+    """State for threads."""
+
+    def compile(self, plan: Plan) -> Compiled:
+        """A function that hits every limit of `plan` at once; `functools.partial(hit, self, plan)` will do."""
+        ...
+
+    def decide(self, asks: Sequence[Ask]) -> Seens:
+        """One hit: all-or-nothing over `asks`. Raises StoreError."""
+        ...
+
+    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Make the keys of an identity as new. Raises StoreError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held: connections, files. Closing twice is harmless."""
+        ...
+
+
+class AsyncStore(Protocol):
+    """State for event loops: `Store`, awaited."""
+
+    def compile(self, plan: Plan) -> AsyncCompiled:
+        """A function that hits every limit of `plan` at once; `functools.partial(async_hit, self, plan)` will do."""
+        ...
+
+    async def decide(self, asks: Sequence[Ask]) -> Seens:
+        """One hit: all-or-nothing over `asks`. Raises StoreError."""
+        ...
+
+    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Make the keys of an identity as new. Raises StoreError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is held by the running event loop. Closing twice is harmless."""
+        ...
+
+
+def asks_of(plan: Plan, identity: Canonical, cost: int, mode: int) -> list[Ask]:
+    """The same question to every limit of a plan."""
+    return [Ask(rule, space, identity, mode, cost) for rule, space in plan]
+
+
+def decisions_of(asks: Sequence[Ask], answer: Seens) -> list[Decision]:
+    """One decision per limit: what its rule saw, with the limit that it speaks of."""
+    _, seens, source = answer
+    return [
+        Decision((bool(seen[0]), ask.rule.limit, ask.rule.read, ask.cost, seen, source, False, 0, ()))
+        for ask, seen in zip(asks, seens, strict=True)
+    ]
+
+
+def hit(store: Store, plan: Plan, identity: Canonical, cost: int, mode: int) -> Decision:
+    """A whole hit on a store that has no shorter way."""
+    asks = asks_of(plan, identity, cost, mode)
+    return decide(decisions_of(asks, store.decide(asks)))
+
+
+async def async_hit(store: AsyncStore, plan: Plan, identity: Canonical, cost: int, mode: int) -> Decision:
+    """`hit`, awaited."""
+    asks = asks_of(plan, identity, cost, mode)
+    return decide(decisions_of(asks, await store.decide(asks)))
+
+

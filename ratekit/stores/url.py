@@ -1,0 +1,83 @@
+"""
+From a URL to a store. One URL is one store per process, closed when its last holder closes it.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from ratekit.errors import ConfigurationError
+from ratekit.stores.memory import PROCESS, AsyncMemoryStore
+from ratekit.stores.protocol import AsyncStore, Store
+
+
+def _redis(url: str) -> Store:
+    from ratekit.stores.redis import RedisStore
+
+    return RedisStore(url)
+
+
+def _async_redis(url: str) -> AsyncStore:
+    from ratekit.stores.redis import AsyncRedisStore
+
+    return AsyncRedisStore(url)
+
+
+SCHEMES: Final = ("memory", "redis", "rediss", "unix", "valkey", "valkeys")
+
+
+class Shared:
+    """Stores by URL: one each, for as long as somebody holds it."""
+
+    def __init__(self, memory: Any, open_remote: Callable[[str], Any]) -> None:
+        self._memory = memory
+        self._open_remote = open_remote
+        self._lock = threading.Lock()
+        self._stores: dict[str, Any] = {}
+
+    def hold(self, url: str) -> Any:
+        """The store of a URL, held once more; each holder closes it once."""
+        url = _checked(url)
+        if url == "memory://":
+            return self._memory
+        with self._lock:
+            store = self._stores.get(url)
+            if store is None or not store.hold():
+                store = self._stores[url] = self._open_remote(url)
+            return store
+
+
+def _checked(url: str) -> str:
+    scheme, colon, rest = url.partition("://")
+    if not colon or scheme not in SCHEMES:
+        raise ConfigurationError(f"{url!r}: the schemes are {', '.join(f'{known}://' for known in SCHEMES)}; write 'redis://localhost:6379/0'")
+    if scheme == "memory":
+        if rest:
+            raise ConfigurationError(f"{url!r}: memory has no address; write 'memory://'")
+        return url
+    return f"{scheme.replace('valkey', 'redis')}://{rest}"
+
+
+STORES: Final = Shared(PROCESS, _redis)
+ASYNC_STORES: Final = Shared(AsyncMemoryStore(PROCESS), _async_redis)
+
+
+def open_store(url: str) -> Store:
+    """
+    The store of a URL, for threads: `memory://`, `redis://`, `rediss://`, `unix://`, `valkey://`.
+
+    One URL is one store per process. Raises ConfigurationError for an unknown scheme or a missing extra.
+
+    >>> open_store("memory://") is open_store("memory://")
+    True
+    """
+    store: Store = STORES.hold(url)
+    return store
+
+
+def open_async_store(url: str) -> AsyncStore:
+    """
+    The store of a URL, for event loops; see `open_store`.
+    """
+    store: AsyncStore = ASYNC_STORES.hold(url)
+    return store
