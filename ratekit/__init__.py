@@ -3,6 +3,7 @@ ratekit: rate limits and counters for Python web applications. Exact decisions, 
 """
 
 from ratekit.decision import Decision
+from ratekit.decorators import rate_limit
 from ratekit.errors import (
     ConfigurationError,
     RateKitError,
@@ -13,6 +14,7 @@ from ratekit.errors import (
 )
 from ratekit.limit import Limit
 from ratekit.limiter import AsyncLimiter, Limiter
+from ratekit.policy import Policy
 from ratekit.stores import open_async_store, open_store
 
 __version__ = "0.1.0"
@@ -23,6 +25,7 @@ __all__ = [
     "Decision",
     "Limit",
     "Limiter",
+    "Policy",
     "RateKitError",
     "RateKitWarning",
     "RateLimitExceeded",
@@ -30,4 +33,5 @@ __all__ = [
     "StoreUnavailable",
     "open_async_store",
     "open_store",
+    "rate_limit",
 ]

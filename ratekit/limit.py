@@ -7,6 +7,7 @@ The text is read strictly: what is not understood is an error that says what wou
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -153,6 +154,17 @@ class Limit:
         if self.name is not None:
             words.append(f"name {self.name}")
         return " ".join(words)
+
+
+def limits_of(limits: str | Limit | Sequence[str | Limit]) -> tuple[Limit, ...]:
+    """Limits from a limit, a text that may hold several, or a list of them; raises ConfigurationError for none."""
+    if isinstance(limits, Limit):
+        return (limits,)
+    if isinstance(limits, str):
+        return Limit.parse_many(limits)
+    if not isinstance(limits, Sequence) or not limits:
+        raise ConfigurationError(f"limits {limits!r}: write a limit such as '100/minute', or a list of them")
+    return tuple(limit for some in limits for limit in limits_of(some))
 
 
 def _check_whole(what: str, value: object, most: int, least: int = 1) -> None:

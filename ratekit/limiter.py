@@ -6,7 +6,6 @@ Both are shells: they check what they are given, ask the store once and hand on 
 
 import threading
 import warnings
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -16,7 +15,7 @@ import anyio
 from ratekit.algorithms import LOOK, SPEND
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateKitWarning
-from ratekit.limit import MOST, Limit
+from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.naming import Identity, Plan, canonical, plan_of
@@ -26,14 +25,6 @@ from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
 _LIVE: Final[WeakValueDictionary[Any, Any]] = WeakValueDictionary()
-
-
-def limits_of(limits: Sequence[str | Limit]) -> tuple[Limit, ...]:
-    """Limits from limits and texts; a text may hold several, separated by semicolons."""
-    found: list[Limit] = []
-    for limit in limits:
-        found.extend((limit,) if isinstance(limit, Limit) else Limit.parse_many(limit))
-    return tuple(found)
 
 
 def check_cost(cost: object, least: int = 1) -> int:
@@ -74,9 +65,7 @@ class Limiter:
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: Store = open_store(store) if isinstance(store, str) else _checked(store, "decide", "forget", "close")
-        if switched_off():
-            self._store = OffStore()
+        self._store: Store = open_or_take(store, "close")
         self._decide = self._store.compile(self._plan)
         self._lines: Lines[threading.Event] = Lines()
 
@@ -148,9 +137,7 @@ class AsyncLimiter:
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: AsyncStore = open_async_store(store) if isinstance(store, str) else _checked(store, "decide", "forget", "aclose")
-        if switched_off():
-            self._store = AsyncOffStore()
+        self._store: AsyncStore = open_or_take(store, "aclose")
         self._decide = self._store.compile(self._plan)
         self._lines: Lines[anyio.Event] = Lines()
 
@@ -202,8 +189,14 @@ def check_timeout(timeout: object) -> float | None:
     raise ConfigurationError(f"timeout {timeout!r}: write seconds from 0, or None to wait without bound")
 
 
-def _checked(store: Any, *methods: str) -> Any:
-    if all(callable(getattr(store, method, None)) for method in methods):
+def open_or_take(store: Any, closing: str = "aclose") -> Any:
+    """The store of a URL, or the store itself; `closing` names the method that tells stores for event loops from the others."""
+    wait = closing == "aclose"
+    if switched_off():
+        return AsyncOffStore() if wait else OffStore()
+    if isinstance(store, str):
+        return open_async_store(store) if wait else open_store(store)
+    if all(callable(getattr(store, method, None)) for method in ("decide", "forget", closing)):
         return store
-    kind = "an async store, such as AsyncRedisStore" if "aclose" in methods else "a store for threads, such as RedisStore"
+    kind = "an async store, such as AsyncRedisStore" if wait else "a store for threads, such as RedisStore"
     raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")

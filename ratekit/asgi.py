@@ -1,0 +1,234 @@
+"""
+ASGI middleware: limits for any ASGI application, without a framework.
+
+    app.add_middleware(RateLimitMiddleware, limits="100/minute", store="redis://localhost:6379/0")
+
+It asks the store once per request, answers a refusal itself, and adds header fields to what the application answers; bodies,
+streams and background tasks pass through untouched.
+"""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
+
+from ratekit.decision import Decision
+from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
+from ratekit.http.fields import Applied, Fields, rate_limit_fields
+from ratekit.http.plan import Hit, Nobody, plan, prepare
+from ratekit.http.problem import Answer
+from ratekit.http.verdict import AWAY, BROKEN, judge, refusal, refusal_fields, unauthorized
+from ratekit.http.visit import VISIT, Visit
+from ratekit.keys import Proxies
+from ratekit.limit import Limit
+from ratekit.limiter import open_or_take
+from ratekit.policy import Policy
+from ratekit.request import Request
+from ratekit.stores.protocol import AsyncStore
+from ratekit.workers import warn_of_workers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+OnRefused = Callable[[Request, Decision], Any]
+
+log: Final = logging.getLogger("ratekit")
+
+# The message that begins a response, and the one that begins a refusal, by kind of scope.
+STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+
+class RateLimitMiddleware:
+    """
+    Limits an ASGI application: `limits` for everybody by address, or `policies`.
+
+    `store` is a URL or an async store. The client's address is the socket's peer, unless `trusted_proxies` names networks whose
+    `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body.
+    Raises ConfigurationError for what cannot be, when the application starts.
+
+    >>> from starlette.applications import Starlette
+    >>> app = Starlette()
+    >>> app.add_middleware(RateLimitMiddleware, limits="100/minute")
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: str | Limit | Sequence[str | Limit] | None = None,
+        *,
+        policies: Sequence[Policy] | None = None,
+        store: str | AsyncStore = "memory://",
+        name: str = "default",
+        prefix: str = "ratekit",
+        trusted_proxies: Sequence[str] = (),
+        forwarded_header: str = "x-forwarded-for",
+        on_refused: OnRefused | None = None,
+    ) -> None:
+        if limits is not None and policies is not None:
+            raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
+        if limits is not None:
+            policies = [Policy("default", limits)]
+        self.app = app
+        self.on_refused = on_refused
+        self._policies = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
+        self._proxies = Proxies(trusted_proxies, forwarded_header)
+        self._given = store
+        self._store: AsyncStore = open_or_take(store)
+        self._broken: set[str] = set()
+        warn_of_workers(store)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            await self._visited(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _visited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or handshake: decide, then the application or a refusal."""
+        visit = Visit(self._request(scope), self._given)
+        answer = await self._decide(visit)
+        if answer is not None:
+            await self._refuse(answer, visit, scope, receive, send)
+            return
+        sending = Sending(send, visit.applied)
+        token = VISIT.set(visit)
+        try:
+            await self.app(scope, receive, sending)
+        except (RateLimitExceeded, StoreError, ConfigurationError) as error:
+            if sending.started:
+                raise
+            await self._refuse(self._answer_to(error, visit), visit, scope, receive, send)
+        finally:
+            VISIT.reset(token)
+
+    async def _decide(self, visit: Visit) -> "Decision | Answer | None":
+        """None to go on; else the decision that refuses, or the answer to a request that cannot be decided on."""
+        try:
+            hit = await _awaited(plan(self._policies, visit.request))
+        except Exception as error:  # noqa: BLE001 - a policy's own callable may raise anything
+            return self._answer_to(error, visit)
+        if isinstance(hit, Nobody):
+            return unauthorized(hit)
+        if not hit.asks:
+            return None
+        try:
+            decision, applied = judge(hit, await self._store.decide(hit.asks))
+        except StoreError as error:
+            return self._answer_to(error, visit)
+        visit.applied += applied
+        return None if decision else decision
+
+    def _answer_to(self, error: Exception, visit: Visit) -> "Decision | Answer":
+        """What the client is told of an error; each kind of fault is logged once."""
+        if isinstance(error, RateLimitExceeded):
+            if not visit.applied:
+                visit.record("default", error.decision)
+            return error.decision
+        fault = f"{type(error).__name__}: {error}"
+        if fault not in self._broken and len(self._broken) < 100:
+            self._broken.add(fault)
+            log.error("rate limiting: %s", fault, exc_info=error)
+        return AWAY if isinstance(error, StoreError) else BROKEN
+
+    async def _refuse(self, refused: "Decision | Answer", visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in the application's stead."""
+        websocket = scope["type"] == "websocket"
+        if websocket and "websocket.http.response" not in scope.get("extensions", {}):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "rate limit exceeded"})
+            return
+        if isinstance(refused, Decision) and self.on_refused is not None:
+            response = self.on_refused(visit.request, refused)
+            if inspect.isawaitable(response):
+                response = await response
+            await response(scope, receive, Sending(send, visit.applied, refused))
+            return
+        answer = refusal(refused, visit.applied) if isinstance(refused, Decision) else refused
+        kind = "websocket.http.response" if websocket else "http.response"
+        await send({"type": f"{kind}.start", "status": answer.status, "headers": answer.fields})
+        await send({"type": f"{kind}.body", "body": answer.body})
+
+    def _request(self, scope: Scope) -> Request:
+        peer = scope.get("client")
+        host = peer[0] if peer else None
+        return Request(
+            method="WS" if scope["type"] == "websocket" else scope["method"],
+            path=routed_path(scope),
+            fields=scope["headers"],
+            query=scope.get("query_string", b""),
+            client=lambda request: self._proxies.client(request, host),
+            native=scope,
+        )
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lifespan: the store opens before the application does, and closes after it."""
+
+        async def receive_and_open() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._open()
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
+                await self._close()
+            await send(message)
+
+        await self.app(scope, receive_and_open, send_and_close)
+
+    async def _open(self) -> None:
+        try:
+            await self._store.decide(())  # asks nothing, but connects and leaves the script with the server
+        except StoreError as error:
+            log.warning("rate limiting: the store is not there yet: %s", error)
+
+    async def _close(self) -> None:
+        if isinstance(self._given, str):
+            await self._store.aclose()
+
+
+class Sending:
+    """`send`, with header fields on the message that begins the response."""
+
+    __slots__ = ("_applied", "_refused", "_send", "started")
+
+    def __init__(self, send: Send, applied: list[Applied], refused: Decision | None = None) -> None:
+        self._send = send
+        self._applied = applied
+        self._refused = refused
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if not self.started and message["type"] in STARTS:
+            self.started = True
+            if self._applied:
+                message = {**message, "headers": [*message.get("headers", ()), *self._fields()]}
+        await self._send(message)
+
+    def _fields(self) -> Fields:
+        if self._refused is None:
+            return rate_limit_fields(self._applied)
+        return refusal_fields(self._refused, self._applied)
+
+
+async def _awaited(steps: Any) -> Hit | Nobody:
+    """Run a plan, awaiting what it yields."""
+    value = None
+    try:
+        while True:
+            value = await steps.send(value)
+    except StopIteration as stop:
+        result: Hit | Nobody = stop.value
+        return result
+
+
+def routed_path(scope: Scope) -> str:
+    """The decoded path that the application routes: without the prefix it is mounted under."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path

@@ -1,0 +1,113 @@
+"""
+From policies and a request to one hit: whose key, which limits, at what cost.
+
+A generator, because a policy's callables may be async: it yields what must be awaited and is sent the value. The frameworks
+differ in how they await, and in nothing else.
+"""
+
+import inspect
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple
+
+from ratekit.algorithms import SPEND
+from ratekit.errors import ConfigurationError
+from ratekit.keys import address, parts_of
+from ratekit.limit import MOST
+from ratekit.policy import Policy, matcher_of
+from ratekit.request import Request
+from ratekit.stores.naming import Plan, canonical, plan_of
+from ratekit.stores.protocol import Ask
+
+Steps = Generator[Any, Any, Any]
+
+
+class Prepared(NamedTuple):
+    """A policy, compiled: its tests and its key as functions on the request."""
+
+    policy: Policy
+    plan: Plan
+    matches: Callable[[Request], bool]
+    exempt: Callable[[Request], Any] | None
+    parts: Sequence[Callable[[Request], Any]]
+
+
+class Hit(NamedTuple):
+    """What to ask the store, and per ask the name of the policy that asks."""
+
+    asks: list[Ask]
+    names: list[str]
+
+
+class Nobody(NamedTuple):
+    """The request does not say who is asking, and this policy refuses such requests (401)."""
+
+    policy: Policy
+
+
+def prepare(policies: Sequence[Policy], *, name: str, prefix: str, unnamed: bool) -> list[Prepared]:
+    """
+    Compile policies; `unnamed` keeps the policy's name out of the key. Two policies of one name are a ConfigurationError.
+    """
+    names = [policy.name for policy in policies]
+    twice = {some for some in names if names.count(some) > 1}
+    if twice:
+        raise ConfigurationError(f"two policies are named {twice.pop()!r}: give each a name of its own")
+    return [
+        Prepared(
+            policy,
+            plan_of(policy.limits, prefix=prefix, name=name, policy="" if unnamed else policy.name),
+            matcher_of(policy.match),
+            None if policy.exempt is None else policy.exempt if callable(policy.exempt) else matcher_of(policy.exempt),
+            parts_of(policy.key),
+        )
+        for policy in policies
+    ]
+
+
+def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, Hit | Nobody]:
+    """The hit that a request is, over every policy that applies; yields awaitables, and is sent what they give."""
+    asks: list[Ask] = []
+    names: list[str] = []
+    for prepared in policies:
+        policy = prepared.policy
+        if not prepared.matches(request):
+            continue
+        if prepared.exempt is not None and (yield from _settled(prepared.exempt(request))):
+            continue
+        cost = policy.cost if isinstance(policy.cost, int) else _checked(policy, (yield from _settled(policy.cost(request))))
+        identity = (yield from _identity(prepared, request)) if cost else None
+        if identity is None:
+            continue
+        if isinstance(identity, Nobody):
+            return identity
+        key = canonical(identity)
+        asks += [Ask(rule, space, key, SPEND, cost) for rule, space in prepared.plan]
+        names += [policy.name] * len(prepared.plan)
+    return Hit(asks, names)
+
+
+def _settled(value: Any) -> Steps:
+    if inspect.isawaitable(value):
+        value = yield value
+    return value
+
+
+def _identity(prepared: Prepared, request: Request) -> Steps:
+    """The identity: one part as it is, several as a tuple; None to skip, Nobody to refuse."""
+    identity: list[Any] = []
+    for part in prepared.parts:
+        value = yield from _settled(part(request))
+        if value is None or value in ("", ()):
+            if prepared.policy.missing == "skip":
+                return None
+            if prepared.policy.missing == "refuse":
+                return Nobody(prepared.policy)
+            value = ("ip", address(request))  # a tuple, so that no header can spell it
+        identity.append(value)
+    return identity[0] if len(identity) == 1 else tuple(identity)
+
+
+def _checked(policy: Policy, cost: Any) -> int:
+    if type(cost) is not int or not 0 <= cost <= MOST:
+        raise ConfigurationError(f"policy {policy.name!r}: its cost callable gave {cost!r}: give a whole number from 0 to {MOST}")
+    return cost

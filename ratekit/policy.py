@@ -1,0 +1,127 @@
+"""
+Policy: which requests, whose key, which limits.
+
+    Policy("login", "5/minute", key="ip", match="POST /login")
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ratekit.errors import ConfigurationError
+from ratekit.keys import Key, parts_of
+from ratekit.limit import MOST, Limit, limits_of
+from ratekit.request import Request
+
+Match = str | Sequence[str]
+Test = Callable[[Request], Any]
+
+_PATTERN: Final = re.compile(r"(?:(?P<methods>[A-Z]+(?:\|[A-Z]+)*) +)?(?P<path>/\S*)")
+_NAME: Final = re.compile(r"[ -~]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Policy:
+    """
+    Limits for some requests.
+
+    `key` says who is asking: "ip", "header:NAME", a callable on ratekit's Request, or a list of them. `match` is a pattern
+    `[METHOD[|METHOD] ]PATH` or a list: the path exact, `*` one segment, a trailing `/*` the rest; GET covers HEAD, `WS` is a
+    WebSocket handshake; None is every request. `exempt` is a pattern, a list or a callable. `cost` is a number or a callable; 0
+    means that the policy does not apply. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip".
+
+    Raises ConfigurationError for what cannot be.
+
+    >>> Policy("daily", "5000/day", key="header:x-api-key", match="/api/*").name
+    'daily'
+    """
+
+    name: str
+    limits: tuple[Limit, ...]
+    key: Key
+    match: Match | None
+    exempt: Match | Test | None
+    cost: int | Test
+    missing: Literal["ip", "refuse", "skip"]
+
+    def __init__(
+        self,
+        name: str,
+        limits: str | Limit | Sequence[str | Limit],
+        *,
+        key: Key = "ip",
+        match: Match | None = None,
+        exempt: Match | Test | None = None,
+        cost: int | Test = 1,
+        missing: Literal["ip", "refuse", "skip"] = "ip",
+    ) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigurationError(f"policy name {name!r}: write 1 to 64 printable ASCII characters")
+        if missing not in ("ip", "refuse", "skip"):
+            raise ConfigurationError(f"policy {name!r}: missing {missing!r}: write 'ip', 'refuse' or 'skip'")
+        if not callable(cost) and (type(cost) is not int or not 0 <= cost <= MOST):
+            raise ConfigurationError(f"policy {name!r}: cost {cost!r}: write a whole number from 0 to {MOST}, or a callable")
+        parts_of(key)
+        matcher_of(match)
+        if not callable(exempt):
+            matcher_of(exempt)
+        values = (name, limits_of(limits), key, match, exempt, cost, missing)
+        for attribute, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, attribute, value)
+
+
+class Matcher:
+    """
+    Patterns, compiled. A CORS preflight is matched by a pattern that says OPTIONS, and by no other.
+    """
+
+    __slots__ = ("_any", "_by_method")
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._any: list[re.Pattern[str]] = []
+        self._by_method: dict[str, list[re.Pattern[str]]] = {}
+        for pattern in patterns:
+            methods, path = _compiled(pattern)
+            for method in methods:
+                self._by_method.setdefault(method, []).append(path)
+            if not methods:
+                self._any.append(path)
+
+    def __call__(self, request: Request) -> bool:
+        """Whether a request is meant."""
+        path = request.path
+        if any(pattern.fullmatch(path) for pattern in self._by_method.get(request.method, ())):
+            return True
+        return any(pattern.fullmatch(path) for pattern in self._any) and not request.preflight
+
+
+def _every(request: Request) -> bool:
+    return request.method != "OPTIONS" or not request.preflight
+
+
+def matcher_of(match: Match | None) -> Callable[[Request], bool]:
+    """A pattern or a list of them as a test on the request; None is every request but a CORS preflight."""
+    if match is None:
+        return _every
+    if isinstance(match, str):
+        return Matcher([match])
+    if isinstance(match, Sequence) and match and all(isinstance(pattern, str) for pattern in match):
+        return Matcher(match)
+    raise ConfigurationError(f"match {match!r}: write a pattern such as 'POST /login' or '/api/*', or a list of them")
+
+
+def _compiled(pattern: str) -> tuple[list[str], re.Pattern[str]]:
+    found = _PATTERN.fullmatch(pattern)
+    if found is None:
+        raise ConfigurationError(f"match {pattern!r}: write '/path', 'METHOD /path' or 'GET|POST /path', with methods in capitals")
+    methods = found["methods"].split("|") if found["methods"] else []
+    if "GET" in methods and "HEAD" not in methods:
+        methods.append("HEAD")
+    segments = found["path"].split("/")[1:]
+    wild = [segment for segment in segments if ("*" in segment and segment != "*") or "{" in segment or "}" in segment]
+    if wild:
+        raise ConfigurationError(f"match {pattern!r}: {wild[0]!r} is no segment; write '*' for one whole segment, a trailing '/*' for the rest")
+    rest = segments[-1] == "*"
+    parts = ["[^/]+" if segment == "*" else re.escape(segment) for segment in (segments[:-1] if rest else segments)]
+    return methods, re.compile("".join(f"/{part}" for part in parts) + ("/.*" if rest else ""), re.DOTALL)
