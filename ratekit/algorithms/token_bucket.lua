@@ -25,23 +25,26 @@ end
 local function save_bucket(key, p, s)
   local value = 'T' .. pack('>I7I4I4I7', s.now + s.whole, s.rest, p[2], p[3])
   redis.call('SET', key, value, 'PXAT', ms_after(s.now + s.whole))
+  s.left, s.left_rest, s.n, s.written = s.whole, s.rest, p[2], p[3]
 end
 
 rules.token_bucket = {
   load = function(key, p, now, write)
     local quota, period = p[2], p[3]
     local value = text(key, 'T', 23, write)
-    local whole, rest = 0, 0
+    local whole, rest, n, written = 0, 0, quota, period
+    local left, left_rest = 0, 0
     if value then
-      local instant, n, written
+      local instant
       instant, rest, n, written = unpack(value, '>I7I4I4I7')
       whole = instant - now
       if whole > CENTURY or n < 1 or n > 1000000000 or rest >= n or written < 1000 or written > 315619200000000 then
-        whole, rest = 0, 0
+        whole, rest, n, written = 0, 0, quota, period
         repair(key, write)
-      elseif whole < 0 then
-        whole, rest = 0, 0
+      elseif whole < 0 or (whole == 0 and rest == 0) then
+        whole, rest, n, written = 0, 0, quota, period
       else
+        left, left_rest = whole, rest
         if n ~= quota then whole, rest = multiply_divide(whole, n, quota, rest) end
         if written ~= period then
           if rest > 0 then whole = whole + 1 end
@@ -54,7 +57,10 @@ rules.token_bucket = {
     local due, due_rest = whole + p[4], rest + p[5]
     if due_rest >= quota then due, due_rest = due + 1, due_rest - quota end
     local fits = due < p[6] or (due == p[6] and due_rest <= p[7])
-    return {fits = fits, now = now, whole = whole, rest = rest, due = due, due_rest = due_rest}
+    return {
+      fits = fits, now = now, whole = whole, rest = rest, due = due, due_rest = due_rest,
+      left = left, left_rest = left_rest, n = n, written = written,
+    }
   end,
 
   charge = function(key, p, s)
@@ -80,7 +86,9 @@ rules.token_bucket = {
   end,
 
   seen = function(s, out)
-    out[#out + 1] = s.whole
-    out[#out + 1] = s.rest
+    out[#out + 1] = s.left
+    out[#out + 1] = s.left_rest
+    out[#out + 1] = s.n
+    out[#out + 1] = s.written
   end,
 }

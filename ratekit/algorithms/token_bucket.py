@@ -9,7 +9,9 @@ Time is whole microseconds plus a remainder in N-ths of one, so that 300,000/sec
 Python the two are one integer, in N-ths of a microsecond; the Lua twin keeps them apart, below 2^53.
 """
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark, Rule
+from bisect import bisect_left
+
+from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import CENTURY, Limit
 
@@ -17,68 +19,83 @@ State = tuple[int, int, int]
 """The instant in N-ths of a microsecond, the N and the period it was written under."""
 
 
-def rule(limit: Limit) -> Rule:
-    quota, period, burst = limit.quota, limit.period, limit.capacity
-    capacity = burst * period
-    most = CENTURY * quota
+class TokenBucket:
+    """
+    The rule of one token_bucket limit.
 
-    # A debt is the time until the bucket is full, in N-ths of a microsecond: tokens that are missing, times the period. So a
-    # debt in tokens stays what it was when N changes.
-    def debt_of(state: State | None, now: int) -> int:
+    A debt is the time until the bucket is full, in N-ths of a microsecond: the tokens that are missing, times the period. So a
+    debt in tokens stays what it was when N changes.
+    """
+
+    __slots__ = ("burst", "capacity", "limit", "most", "period", "quota")
+
+    label = "tb1"
+    width = 4
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.quota, self.period, self.burst = limit, limit.quota, limit.period, limit.capacity
+        self.capacity = self.burst * self.period
+        self.most = CENTURY * self.quota
+
+    def step(self, state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
+        """
+        The next state and what was seen: whether it fits, the debt in whole microseconds (0 in Python) and in N-ths of one, and
+        the N and the period that it is paid back at: until the next charge, those of the last one.
+        """
+        debt = self._debt(state, now)
+        charged = debt + cost * self.period
+        fits = charged <= self.capacity or mode == FORCE
+        if fits and mode != LOOK:
+            debt = min(charged, self.most)
+            return (now * self.quota + debt, self.quota, self.period), (fits, 0, debt, self.quota, self.period)
+        if not debt or state is None:
+            return state, (fits, 0, 0, self.quota, self.period)
+        return state, (fits, 0, state[0] - now * state[1], state[1], state[2])
+
+    def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """The state without the part of a charge that time has not refilled yet."""
+        debt = self._debt(state, now)
+        back = min(cost * self.period, mark[0] * self.quota + mark[1] - now * self.quota, debt)
+        if back <= 0:
+            return state
+        return now * self.quota + debt - back, self.quota, self.period
+
+    def expiry(self, state: State) -> int:
+        """When the bucket is full."""
+        return -(-state[0] // state[1])
+
+    def read(self, cost: int, seen: Seen) -> Figures:
+        """From what was seen to the figures."""
+        fits, whole, rest, quota, period = seen
+        capacity = self.burst * period
+        debt = whole * quota + rest
+        remaining = max(0, (capacity - debt) // period)
+        wait = 0 if fits else NEVER if cost > self.burst else max(1, -(-(debt + cost * period - capacity) // quota))
+        more = -(-(debt + (remaining + 1) * period - capacity) // quota) if debt else 0
+        return Figures(wait, remaining, more, -(-debt // quota))
+
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """Where the charge ended: the instant at which the bucket is full after it."""
+        return divmod((now + seen[1]) * self.quota + seen[2], self.quota)
+
+    def arguments(self, cost: int) -> str:
+        """What the Lua twin is told, with the cost and the burst as times, so that it only adds and compares."""
+        whole, rest = divmod(cost * self.period, self.quota)
+        if whole > CENTURY:  # never fits, and a forced debt is capped there
+            whole, rest = CENTURY + 1, 0
+        most, most_rest = divmod(self.capacity, self.quota)
+        return f"token_bucket {cost} {self.quota} {self.period} {whole} {rest} {most} {most_rest}"
+
+    def _debt(self, state: State | None, now: int) -> int:
         if state is None:
             return 0
         instant, written_quota, written_period = state
         debt = instant - now * written_quota
         if debt <= 0:
             return 0
-        if written_quota != quota:
-            debt = min(debt, most)
-        if written_period != period:
-            whole = -(-debt // quota)
-            debt = min(-(-whole * period // written_period) * quota, most)
+        if written_quota != self.quota:
+            debt = min(debt, self.most)
+        if written_period != self.period:
+            whole = -(-debt // self.quota)
+            debt = min(-(-whole * self.period // written_period) * self.quota, self.most)
         return debt
-
-    def step(state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
-        debt = debt_of(state, now)
-        charged = debt + cost * period
-        fits = charged <= capacity or mode == FORCE
-        if fits and mode != LOOK:
-            debt = charged if charged < most else most
-            return (now * quota + debt, quota, period), (fits, 0, debt)
-        return state, (fits, 0, debt)
-
-    def give(state: State | None, now: int, cost: int, mark: Mark) -> State | None:
-        # The part of the charge that time has refilled already is gone; only the part still ahead is given back.
-        debt = debt_of(state, now)
-        back = min(cost * period, mark[0] * quota + mark[1] - now * quota, debt)
-        if back <= 0:
-            return state
-        return now * quota + debt - back, quota, period
-
-    def read(cost: int, seen: Seen) -> Figures:
-        fits, whole, rest = seen
-        debt = whole * quota + rest
-        remaining = max(0, (capacity - debt) // period)
-        wait = 0 if fits else NEVER if cost > burst else -(-(debt + cost * period - capacity) // quota)
-        more = -(-(debt + (remaining + 1) * period - capacity) // quota) if debt else 0
-        return Figures(wait, remaining, more, -(-debt // quota))
-
-    def arguments(cost: int) -> str:
-        # A cost beyond a century is as good as one: it never fits, and a forced debt is capped there.
-        whole, rest = divmod(cost * period, quota)
-        if whole > CENTURY:
-            whole, rest = CENTURY + 1, 0
-        most_whole, most_rest = divmod(capacity, quota)
-        return f"token_bucket {cost} {quota} {period} {whole} {rest} {most_whole} {most_rest}"
-
-    return Rule(
-        limit=limit,
-        label="tb1",
-        width=2,
-        step=step,
-        give=give,
-        expiry=lambda state: -(-state[0] // state[1]),
-        read=read,
-        mark=lambda now, cost, seen: divmod((now + seen[1]) * quota + seen[2], quota),
-        arguments=arguments,
-    )

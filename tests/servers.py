@@ -1,0 +1,81 @@
+"""
+Real servers for tests: a redis-server of our own, on a free loopback port and a socket file, empty, and gone with the test run.
+"""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import redis
+
+MISSING = """redis-server is not installed, and the tests do not go without it:
+    Debian, Ubuntu:  sudo apt-get install redis-server
+    Fedora:          sudo dnf install redis
+    macOS:           brew install redis
+Version 7 or newer has to be on the PATH; a running service is not needed, the tests start their own."""
+
+
+class RedisServer:
+    """A redis-server process; `start` it again after `stop` and it is empty, on the same port."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="ratekit-"))
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.socket = self.directory / "redis.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise RuntimeError(MISSING)
+        words = ["--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
+        command = [binary, *map(str, words), "--dir", str(self.directory), "--logfile", str(self.directory / "log")]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.client() as client:
+            for _ in range(500):
+                if self.process.poll() is not None:
+                    break
+                try:
+                    client.ping()
+                except redis.exceptions.ConnectionError:
+                    time.sleep(0.01)
+                else:
+                    return self
+        raise RuntimeError(f"redis-server did not start: {(self.directory / 'log').read_text()[-1000:]}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def client(self, **options) -> redis.Redis:
+        """A plain client, for looking at what ratekit wrote; the caller closes it."""
+        return redis.Redis(host="127.0.0.1", port=self.port, **options)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.remove()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def calls_of(client: redis.Redis, *commands: str) -> int:
+    """How often the server ran these commands, as it counts them itself."""
+    stats = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{command}", {}).get("calls", 0) for command in commands)
