@@ -109,7 +109,7 @@ class RateLimitMiddleware:
         """None to go on; else the decision that refuses, or the answer to a request that cannot be decided on."""
         try:
             hit = await _awaited(plan(self._policies, visit.request))
-        except Exception as error:  # noqa: BLE001 - a policy's own callable may raise anything
+        except Exception as error:
             return self._answer_to(error, visit)
         if isinstance(hit, Nobody):
             return unauthorized(hit)

@@ -47,7 +47,8 @@ class Decision(tuple[Any, ...]):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        return self[0]  # type: ignore[no-any-return]
+        answer: bool = self[0]
+        return answer
 
     @property
     def allowed(self) -> bool:
@@ -87,8 +88,10 @@ class Decision(tuple[Any, ...]):
 
     @property
     def source(self) -> str:
-        """Who decided: "store", or "overflow" for a bucket shared by identities that a full memory store had no room for,
-        or "open" where limiting is switched off."""
+        """
+        Who decided: "store", "overflow" (a bucket shared by identities that a full memory store had no room for), "open"
+        (limiting is switched off).
+        """
         return cast(str, self[5])
 
     @property

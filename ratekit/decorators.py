@@ -82,7 +82,9 @@ class _Call:
         prefix: str,
     ) -> None:
         if isinstance(function, staticmethod | classmethod | property) or not callable(function):
-            raise ConfigurationError(f"{function!r} is no plain function: put @rate_limit below @staticmethod, @classmethod, @property")
+            raise ConfigurationError(
+                f"{function!r} is no plain function: put @rate_limit below @staticmethod, @classmethod, @property"
+            )
         if inspect.isasyncgenfunction(function):
             raise ConfigurationError(f"{function!r} is an async generator: limit the function that iterates over it")
         self.is_async = inspect.iscoroutinefunction(function)
@@ -157,7 +159,7 @@ class _Call:
         """The limiter given, or the one for the store that this call is to use."""
         if self.limiter is not None:
             return self.limiter
-        store = self.store or (visit.store if visit is not None else None) or os.environ.get("RATEKIT_STORE") or "memory://"
+        store: Any = self.store or (visit.store if visit is not None else None) or os.environ.get("RATEKIT_STORE") or "memory://"
         if not self.is_async and not isinstance(store, str) and hasattr(store, "aclose"):
             store = _for_threads(store, self.name)
         if store not in self.limiters:
@@ -181,4 +183,6 @@ def _for_threads(store: Any, name: str) -> Any:
     """The same state for a `def` function, where an async store is around it."""
     if hasattr(store, "sync"):
         return store.sync
-    raise ConfigurationError(f"{name} is def and the middleware's store is async: give rate_limit a store= for threads, or a URL to both")
+    raise ConfigurationError(
+        f"{name} is def and the middleware's store is async: give rate_limit a store= for threads, or a URL to both"
+    )

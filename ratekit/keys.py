@@ -113,7 +113,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     except (ValueError, TypeError):
         raise ConfigurationError(f"trusted proxy {text!r}: write a network such as '10.0.0.0/8', an address, or 'unix'") from None
     if network.prefixlen == 0:
-        raise ConfigurationError(f"trusted proxy {text!r} is everybody, who could then claim any address: name your proxies' network")
+        raise ConfigurationError(
+            f"trusted proxy {text!r} is everybody, who could then claim any address: name your proxies' network"
+        )
     return network
 
 
@@ -136,7 +138,9 @@ def _part(key: str) -> Callable[[Request], Any]:
     kind, _, name = key.partition(":")
     if kind == "header" and _TOKEN.fullmatch(name):
         return lambda request: request.headers.get(name.lower())
-    raise ConfigurationError(f"key {key!r}: write 'ip', 'header:NAME' with a header's name, a callable on the request, or a list of them")
+    raise ConfigurationError(
+        f"key {key!r}: write 'ip', 'header:NAME' with a header's name, a callable on the request, or a list of them"
+    )
 
 
 def address(request: Request) -> str:

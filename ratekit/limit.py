@@ -36,7 +36,9 @@ _UNITS: Final = {
 _PRINTED: Final = (("week", 604_800_000), ("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
 _UNIT_LIST: Final = "ms, s, sec, second, m, min, minute, h, hr, hour, d, day, w, week and their plurals"
 
-_RATE = re.compile(r"\s*(?P<quota>[^\s/]*)(?:\s*/\s*|\s+per\s+)(?P<period>(?:[0-9]+\s*)?[^\s0-9/]\S*)(?P<options>(?:\s.*)?)", re.DOTALL)
+_RATE = re.compile(
+    r"\s*(?P<quota>[^\s/]*)(?:\s*/\s*|\s+per\s+)(?P<period>(?:[0-9]+\s*)?[^\s0-9/]\S*)(?P<options>(?:\s.*)?)", re.DOTALL
+)
 _PERIOD = re.compile(r"(?:(?P<count>[0-9]{1,15})\s*)?(?P<unit>[a-z]+)")
 _NAME = re.compile(r"[!-:<-~]{1,64}")
 
@@ -246,7 +248,9 @@ def _parse_options(words: list[str]) -> dict[str, str]:
             key, value = word, next(rest, "")
         else:
             known = ", ".join(ALGORITHM_NAMES)
-            raise ConfigurationError(f"{word!r} is not understood; write 'burst N', 'buckets N', 'name NAME' or an algorithm ({known})")
+            raise ConfigurationError(
+                f"{word!r} is not understood; write 'burst N', 'buckets N', 'name NAME' or an algorithm ({known})"
+            )
         if not value:
             raise ConfigurationError(f"{word!r} needs a value, as in '{word} 20'")
         if key in options:

@@ -20,7 +20,7 @@ from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.naming import Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncStore, Store, asks_of
+from ratekit.stores.protocol import AsyncCompiled, AsyncStore, Compiled, Store, asks_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -59,14 +59,16 @@ class Limiter:
     [True, True, False]
     """
 
-    def __init__(self, *limits: str | Limit, store: str | Store = "memory://", name: str = "default", prefix: str = "ratekit") -> None:
+    def __init__(
+        self, *limits: str | Limit, store: str | Store = "memory://", name: str = "default", prefix: str = "ratekit"
+    ) -> None:
         self.limits = limits_of(limits)
         self.name = name
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
         self._store: Store = open_or_take(store, "close")
-        self._decide = self._store.compile(self._plan)
+        self._decide: Compiled = self._store.compile(self._plan)
         self._lines: Lines[threading.Event] = Lines()
 
     def hit(self, identity: Identity, cost: int = 1) -> Decision:
@@ -90,9 +92,7 @@ class Limiter:
         `timeout` in seconds, None without bound. Raises RateLimitExceeded, at once if waiting cannot help in time.
         """
         key, cost, timeout = canonical(identity), check_cost(cost), check_timeout(timeout)
-        return acquire(
-            self._lines, key, lambda: self._decide(key, cost, SPEND), lambda: self._decide(key, cost, LOOK), timeout
-        )
+        return acquire(self._lines, key, lambda: self._decide(key, cost, SPEND), lambda: self._decide(key, cost, LOOK), timeout)
 
     def reserve(self, identity: Identity, cost: int = 1) -> Reservation:
         """
@@ -138,7 +138,7 @@ class AsyncLimiter:
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
         self._store: AsyncStore = open_or_take(store, "aclose")
-        self._decide = self._store.compile(self._plan)
+        self._decide: AsyncCompiled = self._store.compile(self._plan)
         self._lines: Lines[anyio.Event] = Lines()
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:

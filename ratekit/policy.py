@@ -121,7 +121,9 @@ def _compiled(pattern: str) -> tuple[list[str], re.Pattern[str]]:
     segments = found["path"].split("/")[1:]
     wild = [segment for segment in segments if ("*" in segment and segment != "*") or "{" in segment or "}" in segment]
     if wild:
-        raise ConfigurationError(f"match {pattern!r}: {wild[0]!r} is no segment; write '*' for one whole segment, a trailing '/*' for the rest")
+        raise ConfigurationError(
+            f"match {pattern!r}: {wild[0]!r} is no segment; write '*' for one whole segment, a trailing '/*' for the rest"
+        )
     rest = segments[-1] == "*"
     parts = ["[^/]+" if segment == "*" else re.escape(segment) for segment in (segments[:-1] if rest else segments)]
     return methods, re.compile("".join(f"/{part}" for part in parts) + ("/.*" if rest else ""), re.DOTALL)

@@ -51,7 +51,7 @@ class Charge:
             return ()
         mode, difference = (GIVE, reserved - cost) if cost < reserved else (FORCE, cost - reserved)
         return [
-            ask._replace(mode=mode, cost=difference, mark=ask.rule.mark(self.answer.now, ask.cost, seen))
+            ask._replace(mode=mode, cost=difference, mark=ask.rule.mark(self.answer.now, seen))
             for ask, seen in zip(self.asks, self.answer.seen, strict=True)
         ]
 

@@ -98,7 +98,9 @@ def acquire(lines: Lines[threading.Event], identity: Canonical, hit: Ask, peek: 
         lines.leave(identity, place)
 
 
-async def async_acquire(lines: Lines[anyio.Event], identity: Canonical, hit: AsyncAsk, peek: AsyncAsk, timeout: float | None) -> Decision:
+async def async_acquire(
+    lines: Lines[anyio.Event], identity: Canonical, hit: AsyncAsk, peek: AsyncAsk, timeout: float | None
+) -> Decision:
     """`acquire`, awaited."""
     deadline = FOREVER if timeout is None else time.monotonic() + timeout
     ask = peek if lines.busy(identity) else hit

@@ -10,7 +10,7 @@ Instants are whole milliseconds, because the window's end is the key's expiry in
 
 from typing import Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark, Rule
+from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
@@ -21,46 +21,57 @@ FULL: Final = MASK
 """Forced charges stop counting here, far above any quota, in both twins."""
 
 
-def rule(limit: Limit) -> Rule:
-    quota, period = limit.quota, limit.period_ms
+class FixedWindow:
+    """The rule of one fixed_window limit."""
 
-    def step(state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
+    __slots__ = ("limit", "period", "quota")
+
+    label = "fw1"
+    width = 2
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.quota, self.period = limit, limit.quota, limit.period_ms
+
+    def step(self, state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
+        """The next state and what was seen: whether it fits, the units used, the microseconds left of the window."""
         now_ms = now // 1000
         if state is None or (end := state >> BITS) <= now_ms:
-            fits = cost <= quota or mode == FORCE
+            fits = cost <= self.quota or mode == FORCE
             if not fits or mode == LOOK:
                 return None, (fits, 0, 0)
-            end = now_ms + period
+            end = now_ms + self.period
             return end << BITS | cost, (True, cost, end * 1000 - now)
-        if end > now_ms + period:  # opened under a longer period: from now on it is a window of this one
-            end = now_ms + period
+        if end > now_ms + self.period:  # opened under a longer period: from now on it is a window of this one
+            end = now_ms + self.period
             state = end << BITS | state & MASK
         used = state & MASK
-        fits = used + cost <= quota or mode == FORCE
+        fits = used + cost <= self.quota or mode == FORCE
         if fits and mode != LOOK:
             charged = min(cost, FULL - used)
             used += charged
             state += charged
         return state, (fits, used, end * 1000 - now)
 
-    def give(state: int | None, now: int, cost: int, mark: Mark) -> int | None:
+    def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
+        """The state without a charge, if its window is still open."""
         if state is None or state >> BITS != mark[0] or mark[0] * 1000 <= now:
             return state
         return state - min(cost, state & MASK)
 
-    def read(cost: int, seen: Seen) -> Figures:
-        fits, used, left = seen
-        wait = 0 if fits else left if cost <= quota else NEVER
-        return Figures(wait, max(0, quota - used), left if used else 0, left)
+    def expiry(self, state: int) -> int:
+        """The end of the window."""
+        return (state >> BITS) * 1000
 
-    return Rule(
-        limit=limit,
-        label="fw1",
-        width=2,
-        step=step,
-        give=give,
-        expiry=lambda state: (state >> BITS) * 1000,
-        read=read,
-        mark=lambda now, cost, seen: ((now + seen[2]) // 1000, 0),
-        arguments=lambda cost: f"fixed_window {cost} {quota} {period}",
-    )
+    def read(self, cost: int, seen: Seen) -> Figures:
+        """From what was seen to the figures."""
+        fits, used, left = seen
+        wait = 0 if fits else left if cost <= self.quota else NEVER
+        return Figures(wait, max(0, self.quota - used), left if used else 0, left)
+
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """The end of the charged window, in milliseconds."""
+        return (now + seen[2]) // 1000, 0
+
+    def arguments(self, cost: int) -> str:
+        """What the Lua twin is told."""
+        return f"fixed_window {cost} {self.quota} {self.period}"

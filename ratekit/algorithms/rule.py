@@ -1,14 +1,13 @@
 """
-Rule: one limit, compiled; what every algorithm gives and all that a store needs to know of it.
+Rule: one limit, compiled; what every algorithm offers and all that a store needs to know of it.
 
 A rule is arithmetic on integers: microseconds and units. It reads no clock and no store. In Python `step` is the whole of the
-decision; in Redis its twin, the Lua file beside it, sees the same and the same `read` turns what was seen into figures.
+decision; in Redis its twin, the Lua file beside it, sees the same, and the same `read` turns what was seen into figures.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Protocol
 
-from ratekit.decision import Read, Seen
+from ratekit.decision import Figures, Seen
 from ratekit.limit import Limit
 
 # How one limit takes part in a hit. Only SPEND and CHECK can refuse the hit, and then nothing is charged but by FORCE.
@@ -23,27 +22,38 @@ Mark = tuple[int, int]
 """Where a charge went: what `give` needs to find it again. Two integers of the rule's own."""
 
 
-class Rule(NamedTuple):
+class Rule(Protocol):
     """
-    The functions of one limit. `state` is None for a key that was never charged; its form is the rule's own.
-
-    The cost is from 1 to 10^9 and `now` is microseconds of the store's clock.
+    One limit as arithmetic. A state is None for a key that was never charged, else of the rule's own form; a cost is from 1 to
+    10^9 and `now` is microseconds of the store's clock.
     """
 
     limit: Limit
     label: str
     """The algorithm and the version of its state, as it stands in a key."""
     width: int
-    """How many integers follow the first one in what the Lua twin saw."""
-    step: Callable[[Any, int, int, int], tuple[Any, Seen]]
-    """(state, now, cost, mode) -> (state, seen). LOOK changes nothing; SPEND charges if it fits; FORCE charges."""
-    give: Callable[[Any, int, int, Mark], Any]
-    """(state, now, cost, mark) -> state, without the charge that `mark` points to, as far as it still counts."""
-    expiry: Callable[[Any], int]
-    """state -> the instant from which it equals that of a fresh key."""
-    read: Read
-    """(cost, seen) -> Figures."""
-    mark: Callable[[int, int, Seen], Mark]
-    """(now, cost, seen) -> the mark of that charge."""
-    arguments: Callable[[int], str]
-    """cost -> what the Lua twin needs besides key, mode and mark: numbers, separated by spaces."""
+    """How many integers follow the first one in what is seen."""
+
+    def step(self, state: Any, now: int, cost: int, mode: int) -> tuple[Any, Seen]:
+        """The next state and what was seen. LOOK charges nothing; SPEND charges if it fits; FORCE charges."""
+        ...
+
+    def give(self, state: Any, now: int, cost: int, mark: Mark) -> Any:
+        """The state without `cost` units of the charge that `mark` points to, as far as they still count."""
+        ...
+
+    def expiry(self, state: Any) -> int:
+        """The instant from which a state equals that of a fresh key."""
+        ...
+
+    def read(self, cost: int, seen: Seen) -> Figures:
+        """From what was seen to the figures."""
+        ...
+
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """Where a charge at `now` went, from what was seen of it."""
+        ...
+
+    def arguments(self, cost: int) -> str:
+        """What the Lua twin is told: its name, the cost and its numbers, separated by spaces."""
+        ...

@@ -14,7 +14,7 @@ any quota.
 
 from typing import Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark, Rule
+from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
@@ -27,64 +27,78 @@ FULL: Final = (1 << 39) - 1
 """Forced charges stop counting here, in both twins."""
 
 
-def rule(limit: Limit) -> Rule:
-    quota, period = limit.quota, limit.period
-    unit = -(-period // STEPS)
-    units = -(-period // unit)
+class SlidingCounter:
+    """The rule of one sliding_counter limit; weights are counted in `units` steps of `unit` microseconds."""
 
-    def rolled(state: State | None, now: int) -> State:
-        if state is None:
-            return now, 0, 0
-        start, current, previous = state
-        if now - start < period:
-            return state
-        if now - start < 2 * period:
-            return start + period, 0, min(current, HEAVIEST)
-        return now, 0, 0
+    __slots__ = ("limit", "period", "quota", "unit", "units")
 
-    def step(state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
-        start, current, previous = rolled(state, now)
+    label = "sc1"
+    width = 3
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.quota, self.period = limit, limit.quota, limit.period
+        self.unit = -(-limit.period // STEPS)
+        self.units = -(-limit.period // self.unit)
+
+    def step(self, state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
+        """The next state and what was seen: whether it fits, the microseconds since the window began, both counts."""
+        start, current, previous = self._rolled(state, now)
         elapsed = now - start if now > start else 0
-        used = current - (-previous * (units - elapsed // unit) // units)
-        fits = used + cost <= quota or mode == FORCE
+        fits = self._used(elapsed, current, previous) + cost <= self.quota or mode == FORCE
         if fits and mode != LOOK:
             current = min(current + cost, FULL)
             state = (start, current, previous)
         return state, (fits, elapsed, current, previous)
 
-    def give(state: State | None, now: int, cost: int, mark: Mark) -> State | None:
-        start, current, previous = rolled(state, now)
+    def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """The state without a charge, in whichever of the two windows it is."""
+        start, current, previous = self._rolled(state, now)
         if start == mark[0] and current:
             return start, max(0, current - cost), previous
-        if start - period == mark[0] and previous:
+        if start - self.period == mark[0] and previous:
             return start, current, max(0, previous - cost)
         return state
 
-    def instant(cost: int, current: int, previous: int) -> int:
-        # Microseconds from the window's start until `cost` fits, given that it does not now. `room` is what the last window
-        # may weigh: at step e it weighs previous * (units - e) / units.
-        room = quota - current - cost
-        if room >= 0:
-            return min(period, (units - room * units // previous) * unit)
-        return period + min(period, (units - (quota - cost) * units // min(current, HEAVIEST)) * unit)
+    def expiry(self, state: State) -> int:
+        """The end of the window after the current one."""
+        return state[0] + 2 * self.period
 
-    def read(cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Figures:
+        """From what was seen to the figures."""
         fits, elapsed, current, previous = seen
-        used = current - (-previous * (units - elapsed // unit) // units)
-        remaining = max(0, quota - used)
-        wait = 0 if fits else NEVER if cost > quota else instant(cost, current, previous) - elapsed
-        more = instant(remaining + 1, current, previous) - elapsed if used else 0
-        reset = 2 * period - elapsed if current else period - elapsed if previous else 0
+        used = self._used(elapsed, current, previous)
+        remaining = max(0, self.quota - used)
+        wait = 0 if fits else NEVER if cost > self.quota else self._instant(cost, current, previous) - elapsed
+        more = self._instant(remaining + 1, current, previous) - elapsed if used else 0
+        reset = 2 * self.period - elapsed if current else self.period - elapsed if previous else 0
         return Figures(wait, remaining, more, reset)
 
-    return Rule(
-        limit=limit,
-        label="sc1",
-        width=3,
-        step=step,
-        give=give,
-        expiry=lambda state: state[0] + 2 * period,
-        read=read,
-        mark=lambda now, cost, seen: (now - seen[1], 0),
-        arguments=lambda cost: f"sliding_counter {cost} {quota} {period} {unit} {units}",
-    )
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """The start of the charged window."""
+        return now - seen[1], 0
+
+    def arguments(self, cost: int) -> str:
+        """What the Lua twin is told."""
+        return f"sliding_counter {cost} {self.quota} {self.period} {self.unit} {self.units}"
+
+    def _rolled(self, state: State | None, now: int) -> State:
+        if state is None:
+            return now, 0, 0
+        start, current, _ = state
+        if now - start < self.period:
+            return state
+        if now - start < 2 * self.period:
+            return start + self.period, 0, min(current, HEAVIEST)
+        return now, 0, 0
+
+    def _used(self, elapsed: int, current: int, previous: int) -> int:
+        return current - (-previous * (self.units - elapsed // self.unit) // self.units)
+
+    def _instant(self, cost: int, current: int, previous: int) -> int:
+        # Microseconds from the window's start until `cost` fits, given that it does not now. `room` is what the last window
+        # may weigh: at step e it weighs previous * (units - e) / units.
+        room = self.quota - current - cost
+        if room >= 0:
+            return min(self.period, (self.units - room * self.units // previous) * self.unit)
+        heavy = min(current, HEAVIEST)
+        return self.period + min(self.period, (self.units - (self.quota - cost) * self.units // heavy) * self.unit)

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark, Rule
+from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
@@ -24,39 +24,35 @@ FULL: Final = (1 << 39) - 1
 """Forced charges stop counting here, in both twins."""
 
 
-def cell_of(limit: Limit) -> int:
-    """Microseconds within which hits share a point: 1 where every hit has its own."""
-    return 1 if limit.quota <= limit.buckets else -(-limit.period // (limit.buckets - 1))
+class SlidingWindow:
+    """The rule of one sliding_window limit; hits within a `cell` of microseconds share a point."""
 
+    __slots__ = ("cell", "limit", "period", "quota")
 
-def rule(limit: Limit) -> Rule:
-    quota, period, cell = limit.quota, limit.period, cell_of(limit)
+    label = "sw1"
+    width = 4
 
-    def look(times: "array[int]", totals: "array[int]", base: int, now: int, cost: int, fits: bool) -> Seen:
-        used = totals[-1] - totals[base]
-        wait = 0
-        if not fits:
-            wait = -1 if cost > quota else times[bisect_left(totals, totals[-1] + cost - quota, base + 1)] + period - now
-        if not used:
-            return fits, 0, wait, 0, 0
-        first = base + 1 if used <= quota else bisect_left(totals, totals[-1] - quota + 1, base + 1)
-        return fits, used, wait, times[first] + period - now, times[-1] + period - now
+    def __init__(self, limit: Limit) -> None:
+        self.limit, self.quota, self.period = limit, limit.quota, limit.period
+        self.cell = 1 if limit.quota <= limit.buckets else -(-limit.period // (limit.buckets - 1))
 
-    def step(state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
+    def step(self, state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
+        """The next state and what was seen: whether it fits, the units used, and how long until it fits, more does, all do."""
         if state is None:
-            fits = cost <= quota or mode == FORCE
+            fits = cost <= self.quota or mode == FORCE
             if not fits or mode == LOOK:
                 return None, (fits, 0, 0 if fits else -1, 0, 0)
-            return (array("q", (now - period, now)), array("q", (0, cost))), (True, cost, 0, period, period)
+            points = array("q", (now - self.period, now)), array("q", (0, cost))
+            return points, (True, cost, 0, self.period, self.period)
         times, totals = state
         last = times[-1]
-        at = now if now > last else last
-        base = max(0, bisect_right(times, at - period) - 1)
+        at = max(now, last)
+        base = self._base(times, at)
         used = totals[-1] - totals[base]
-        fits = used + cost <= quota or mode == FORCE
+        fits = used + cost <= self.quota or mode == FORCE
         if fits and mode != LOOK:
             total = totals[-1] + min(cost, FULL - used)
-            if at // cell == last // cell and base < len(times) - 1:
+            if at // self.cell == last // self.cell and base < len(times) - 1:
                 times[-1], totals[-1] = at, total
             else:
                 times.append(at)
@@ -64,15 +60,15 @@ def rule(limit: Limit) -> Rule:
                 if base:
                     del times[:base], totals[:base]
                     base = 0
-        return state, look(times, totals, base, now, cost, fits)
+        return state, self._look(state, base, now, cost, fits)
 
-    def give(state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+    def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """The state without a charge, if its point is still live."""
         if state is None:
             return None
         times, totals = state
-        base = max(0, bisect_right(times, max(now, times[-1]) - period) - 1)
-        point = bisect_left(times, mark[0], base + 1)
-        if point == len(times) or times[point] // cell != mark[0] // cell:
+        point = bisect_left(times, mark[0], self._base(times, max(now, times[-1])) + 1)
+        if point == len(times) or times[point] // self.cell != mark[0] // self.cell:
             return state
         own = totals[point] - totals[point - 1]
         for later in range(point, len(totals)):
@@ -81,18 +77,35 @@ def rule(limit: Limit) -> Rule:
             del times[point], totals[point]
         return state if len(times) > 1 else None
 
-    def read(cost: int, seen: Seen) -> Figures:
-        fits, used, wait, more, reset = seen
-        return Figures(0 if fits else NEVER if wait < 0 else wait, max(0, quota - used), more, reset)
+    def expiry(self, state: State) -> int:
+        """When the last point leaves."""
+        return state[0][-1] + self.period
 
-    return Rule(
-        limit=limit,
-        label="sw1",
-        width=4,
-        step=step,
-        give=give,
-        expiry=lambda state: state[0][-1] + period,
-        read=read,
-        mark=lambda now, cost, seen: (now + seen[4] - period, 0),
-        arguments=lambda cost: f"sliding_window {cost} {quota} {period} {cell}",
-    )
+    def read(self, cost: int, seen: Seen) -> Figures:
+        """From what was seen to the figures."""
+        fits, used, wait, more, reset = seen
+        return Figures(0 if fits else NEVER if wait < 0 else wait, max(0, self.quota - used), more, reset)
+
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """The time of the charged point."""
+        return now + seen[4] - self.period, 0
+
+    def arguments(self, cost: int) -> str:
+        """What the Lua twin is told."""
+        return f"sliding_window {cost} {self.quota} {self.period} {self.cell}"
+
+    def _base(self, times: "array[int]", at: int) -> int:
+        """The newest point that has left the window."""
+        return max(0, bisect_right(times, at - self.period) - 1)
+
+    def _look(self, state: State, base: int, now: int, cost: int, fits: bool) -> Seen:
+        times, totals = state
+        used, first, leaves = totals[-1] - totals[base], base + 1, self.period - now
+        wait = 0
+        if not fits:
+            wait = -1 if cost > self.quota else times[bisect_left(totals, totals[-1] + cost - self.quota, first)] + leaves
+        if not used:
+            return fits, 0, wait, 0, 0
+        if used > self.quota:
+            first = bisect_left(totals, totals[-1] - self.quota + 1, first)
+        return fits, used, wait, times[first] + leaves, times[-1] + leaves

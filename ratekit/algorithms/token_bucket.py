@@ -9,8 +9,6 @@ Time is whole microseconds plus a remainder in N-ths of one, so that 300,000/sec
 Python the two are one integer, in N-ths of a microsecond; the Lua twin keeps them apart, below 2^53.
 """
 
-from bisect import bisect_left
-
 from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import CENTURY, Limit

@@ -22,5 +22,9 @@ class Answer(NamedTuple):
 def problem(status: int, title: str, fields: Fields, **members: Any) -> Answer:
     """A problem response that no cache keeps (RFC 6585)."""
     body = json.dumps({"type": members.pop("type", "about:blank"), "title": title, "status": status, **members}).encode()
-    head = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode("ascii")), (b"cache-control", b"no-store")]
+    head = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode("ascii")),
+        (b"cache-control", b"no-store"),
+    ]
     return Answer(status, [*head, *fields], body)

@@ -36,7 +36,9 @@ def refusal(decision: Decision, applied: Sequence[Applied]) -> Answer:
     """The 429: which policies are violated, and until when."""
     violated = [label for label, (_, part) in zip(labels(applied), applied, strict=True) if not part]
     wait = decision.retry_after
-    detail = "This request can never fit into its quota." if wait == float("inf") else f"Try again in {max(1, int(-(-wait // 1)))} s."
+    detail = (
+        "This request can never fit into its quota." if wait == float("inf") else f"Try again in {max(1, int(-(-wait // 1)))} s."
+    )
     members = {"type": QUOTA_EXCEEDED, "detail": detail, "violated-policies": violated}
     return problem(429, "Too Many Requests", refusal_fields(decision, applied), **members)
 

@@ -84,7 +84,7 @@ class MemoryStore:
         """A function that hits every limit of `plan` at once; for a single limit the shortest way there is."""
         if len(plan) > 1:
             return partial(hit, self, plan)
-        ((rule, space),) = plan
+        rule, space = plan[0]
         with self._lock:
             table = self._table(rule, space)
         return _shortest(self, rule, table)

@@ -41,7 +41,7 @@ class Space(NamedTuple):
         return f"{self.head}{_short(_text(identity), 60)}{self.tail}"
 
 
-Plan = tuple[tuple[Rule, Space], ...]
+Plan = Sequence[tuple[Rule, Space]]
 """What a limiter is compiled to: per limit its rule and where it counts."""
 
 
@@ -60,7 +60,9 @@ def plan_of(limits: Sequence[Limit], *, prefix: str, name: str, policy: str = ""
         space = Space(head, f"}}:{_short(_escape(policy), 32)}:{label}:{rule.label}")
         for other, taken in plan:
             if taken == space:
-                raise ConfigurationError(f"'{other.limit}' and '{limit}' would share a key: give one a name, as in '{limit} name burst'")
+                raise ConfigurationError(
+                    f"'{other.limit}' and '{limit}' would share a key: give one a name, as in '{limit} name burst'"
+                )
         plan.append((rule, space))
     if not plan:
         raise ConfigurationError("no limit given; write at least one, such as '100/minute'")

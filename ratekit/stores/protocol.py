@@ -5,8 +5,8 @@ A hit is one step: `decide` takes what is asked of each limit and answers what e
 anyone else. `compile` is the same for a limiter that asks the same again and again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ratekit.algorithms import Mark, Rule
 from ratekit.decision import Decision, Seen, decide
@@ -34,7 +34,7 @@ class Seens(NamedTuple):
 
 Compiled = Callable[[Canonical, int, int], Decision]
 """(identity, cost, mode) -> the decision of one limiter."""
-AsyncCompiled = Callable[[Canonical, int, int], Awaitable[Decision]]
+AsyncCompiled = Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]]
 
 
 class Store(Protocol):
@@ -101,5 +101,3 @@ async def async_hit(store: AsyncStore, plan: Plan, identity: Canonical, cost: in
     """`hit`, awaited."""
     asks = asks_of(plan, identity, cost, mode)
     return decide(decisions_of(asks, await store.decide(asks)))
-
-

@@ -50,7 +50,9 @@ class Shared:
 def _checked(url: str) -> str:
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in SCHEMES:
-        raise ConfigurationError(f"{url!r}: the schemes are {', '.join(f'{known}://' for known in SCHEMES)}; write 'redis://localhost:6379/0'")
+        raise ConfigurationError(
+            f"{url!r}: the schemes are {', '.join(f'{known}://' for known in SCHEMES)}; write 'redis://localhost:6379/0'"
+        )
     if scheme == "memory":
         if rest:
             raise ConfigurationError(f"{url!r}: memory has no address; write 'memory://'")

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import redis.asyncio
+
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
 from ratekit.stores.redis.script import answer, arguments
-from ratekit.stores.redis.trip import FAULTS, async_call, call, redis, translated
+from ratekit.stores.redis.trip import FAULTS, async_call, call, translated
 
 Clock = Callable[[], int]
 

@@ -8,14 +8,10 @@ cut reply the hit may have been counted, and one request never counts twice. red
 from collections.abc import Sequence
 from typing import Any
 
-from ratekit.errors import MissingExtra, StoreError, StoreUnavailable
-from ratekit.stores.redis.script import SCRIPT, SHA
+import redis.exceptions
 
-try:
-    import redis.asyncio
-    import redis.exceptions
-except ImportError as error:
-    raise MissingExtra("a Redis store", "redis", "redis") from error
+from ratekit.errors import StoreError, StoreUnavailable
+from ratekit.stores.redis.script import SCRIPT, SHA
 
 FAULTS = (redis.exceptions.RedisError, OSError)
 
