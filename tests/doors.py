@@ -1,0 +1,92 @@
+"""
+One way into every store, so that a test is written once: an async limiter behind a door is called as a sync one is, and runs in an
+event loop of its own.
+"""
+
+from contextlib import contextmanager
+from functools import partial
+
+from anyio.from_thread import start_blocking_portal
+
+from ratekit import AsyncLimiter, Limiter
+from ratekit.stores import AsyncMemoryStore, MemoryStore
+from ratekit.stores.redis import AsyncRedisStore, RedisStore
+
+DOORS = ("memory", "redis", "async memory on asyncio", "async memory on trio", "async redis")
+
+
+class Door:
+    """A store for threads: `limiter(...)` makes limiters on it, `decide` and `forget` are the store's."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def limiter(self, *limits, **options):
+        return Limiter(*limits, store=self.store, **options)
+
+    def decide(self, asks):
+        return self.store.decide(asks)
+
+    def forget(self, spaces, identity):
+        self.store.forget(spaces, identity)
+
+    def close(self):
+        self.store.close()
+
+
+class AsyncDoor:
+    """A store for event loops, called from a thread."""
+
+    def __init__(self, store, portal):
+        self.store, self.portal = store, portal
+
+    def limiter(self, *limits, **options):
+        return Blocking(AsyncLimiter(*limits, store=self.store, **options), self.portal)
+
+    def decide(self, asks):
+        return self.portal.call(self.store.decide, asks)
+
+    def forget(self, spaces, identity):
+        self.portal.call(self.store.forget, spaces, identity)
+
+    def close(self):
+        self.portal.call(self.store.aclose)
+
+
+class Blocking:
+    """An AsyncLimiter or an AsyncReservation whose methods are called as sync ones."""
+
+    def __init__(self, inner, portal):
+        self.inner, self.portal = inner, portal
+
+    def __getattr__(self, name):
+        member = getattr(self.inner, name)
+        if not callable(member) or name == "decision":
+            return member
+        return lambda *words, **options: self.portal.call(partial(member, *words, **options))
+
+    @contextmanager
+    def reserve(self, *words, **options):
+        with self.portal.wrap_async_context_manager(self.inner.reserve(*words, **options)) as reservation:
+            yield Blocking(reservation, self.portal)
+
+
+@contextmanager
+def opened(kind, url, clock):
+    """The door of a kind; `clock` None is the store's own clock."""
+    ticking = {} if clock is None else {"clock": clock}
+    make = {"memory": partial(MemoryStore, **ticking), "redis": partial(RedisStore, url, **ticking)}.get(kind)
+    if make is not None:
+        door = Door(make())
+        try:
+            yield door
+        finally:
+            door.close()
+        return
+    with start_blocking_portal("trio" if kind.endswith("trio") else "asyncio") as portal:
+        make = partial(AsyncRedisStore, url) if kind.endswith("redis") else AsyncMemoryStore
+        door = AsyncDoor(make(**ticking), portal)
+        try:
+            yield door
+        finally:
+            door.close()
