@@ -4,8 +4,33 @@ Where state lives. A store decides one hit at a time, all-or-nothing, by the rul
 A store is one file that offers what `Store` (or `AsyncStore`) asks for; nothing needs to be inherited.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
 from ratekit.stores.protocol import Ask, AsyncStore, Seens, Store
 from ratekit.stores.url import open_async_store, open_store
 
-__all__ = ["Ask", "AsyncMemoryStore", "AsyncStore", "MemoryStore", "Seens", "Store", "open_async_store", "open_store"]
+if TYPE_CHECKING:
+    from ratekit.stores.redis import AsyncRedisStore, RedisStore
+
+__all__ = [
+    "Ask",
+    "AsyncMemoryStore",
+    "AsyncRedisStore",
+    "AsyncStore",
+    "MemoryStore",
+    "RedisStore",
+    "Seens",
+    "Store",
+    "open_async_store",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # What needs an extra is imported when it is asked for; without the extra, the error says what to install.
+    if name in ("AsyncRedisStore", "RedisStore"):
+        from ratekit.stores.redis import AsyncRedisStore, RedisStore
+
+        return RedisStore if name == "RedisStore" else AsyncRedisStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

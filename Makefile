@@ -1,0 +1,55 @@
+# Everything a fresh machine needs is done by the first target it is needed for: `make demo` or `make test`.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do command -v $$python && break; done)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-long check format mutants redis docs clean
+
+demo: .venv/demo
+	$(BIN)/ratekit demo
+
+test: .venv/dev check redis
+	$(BIN)/pytest
+
+# 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.
+test-long: .venv/dev redis
+	RATEKIT_LONG=1 $(BIN)/pytest
+
+# Each patch in tests/mutants breaks one promise; the test that it names must turn red.
+mutants: .venv/dev redis
+	$(BIN)/python tests/mutants/run.py
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The pictures and tables in docs/ that a command makes.
+docs: .venv/dev
+	$(BIN)/python docs/draw_algorithms.py
+
+redis:
+	@sh tests/get_redis.sh
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ratekit needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+.venv/demo: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group demo
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@ .venv/demo
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
