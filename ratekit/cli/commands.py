@@ -1,0 +1,42 @@
+"""
+The typer application: which commands there are.
+"""
+
+from typing import Annotated
+
+import typer
+
+from ratekit.cli.demo import demo
+from ratekit.cli.explain import parse
+from ratekit.cli.replay import replay
+from ratekit.cli.state import peek, reset
+
+app = typer.Typer(
+    name="ratekit",
+    help="Rate limits: try them on a log, look at them, reset them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+app.command("replay")(replay)
+app.command("peek")(peek)
+app.command("reset")(reset)
+app.command("parse")(parse)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ratekit import __version__
+
+        typer.echo(f"ratekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Rate limits: try them on a log, look at them, reset them."""

@@ -1,0 +1,7 @@
+"""
+`ratekit demo`.
+"""
+
+
+def demo() -> None:
+    """Not here yet."""

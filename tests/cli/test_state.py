@@ -1,0 +1,95 @@
+"""
+`ratekit peek` and `ratekit reset`, against a real Redis.
+"""
+
+import json
+
+import pytest
+
+from ratekit import Limiter
+
+LIMIT = ("--limit", "3/hour")
+
+
+@pytest.fixture
+def spent(redis_url):
+    """A limiter on Redis, whose user:42 has spent two of three."""
+    with Limiter("3/hour", store=redis_url) as limiter:
+        limiter.hit("user:42", cost=2)
+        yield limiter
+
+
+def test_peek_says_what_is_left_and_charges_nothing(ratekit, redis_url, spent):
+    for _ in range(3):
+        facts = json.loads(ratekit("peek", "user:42", *LIMIT, "--store", redis_url, "--json").stdout)
+        assert (facts["allowed"], facts["remaining"], facts["limit"]) == (True, 1, "3/hour")
+
+
+def test_peek_asks_about_a_cost(ratekit, redis_url, spent):
+    facts = json.loads(ratekit("peek", "user:42", *LIMIT, "--cost", 2, "--store", redis_url, "--json").stdout)
+    assert facts["allowed"] is False
+    assert 0 < facts["retry_after"] <= 3600
+    never = json.loads(ratekit("peek", "user:42", *LIMIT, "--cost", 4, "--store", redis_url, "--json").stdout)
+    assert never["retry_after"] is None
+
+
+def test_peek_is_readable_by_people(ratekit, redis_url, spent):
+    result = ratekit("peek", "user:42", *LIMIT, "--store", redis_url)
+    assert "user:42: a hit would be admitted" in result.stdout
+    assert "1 of 3" in result.stdout
+    spent.hit("user:42")
+    assert "would be refused; retry after" in ratekit("peek", "user:42", *LIMIT, "--store", redis_url).stdout
+
+
+def test_the_store_is_the_environments_where_none_is_named(ratekit, redis_url, spent):
+    facts = json.loads(ratekit("peek", "user:42", *LIMIT, "--json", env={"RATEKIT_STORE": redis_url}).stdout)
+    assert facts["remaining"] == 1
+
+
+def test_reset_makes_a_client_as_new_and_no_other(ratekit, redis_url, spent):
+    spent.hit("user:7")
+    result = ratekit("reset", "user:42", *LIMIT, "--store", redis_url)
+    assert result.exit_code == 0
+    assert "user:42 is as new for 3/hour" in result.stdout
+    assert spent.peek("user:42").remaining == 3
+    assert spent.peek("user:7").remaining == 2
+
+
+def test_names_and_prefixes_keep_limiters_apart(ratekit, redis_url, spent):
+    for option in ("--name", "--prefix"):
+        facts = json.loads(ratekit("peek", "user:42", *LIMIT, option, "other", "--store", redis_url, "--json").stdout)
+        assert facts["remaining"] == 3
+
+
+@pytest.mark.parametrize("command", ["peek", "reset"])
+@pytest.mark.parametrize(
+    ("store", "says"), [((), "--store redis://"), (("--store", "memory://"), "memory of each process on its own")]
+)
+def test_commands_that_need_shared_state_require_a_store(ratekit, command, store, says):
+    result = ratekit(command, "user:42", *LIMIT, *store)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["peek", "reset"])
+def test_a_store_that_is_away_is_said_in_one_line_with_exit_code_1(ratekit, command):
+    result = ratekit(command, "user:42", *LIMIT, "--store", "redis://127.0.0.1:1/0")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("store", ["mysql://localhost", "redis", "redis://localhost:many/0"])
+def test_a_store_that_cannot_be_is_said_with_exit_code_2(ratekit, store):
+    result = ratekit("peek", "user:42", *LIMIT, "--store", store)
+    assert result.exit_code == 2
+    assert "redis://localhost:6379/0" in result.stderr
+
+
+def test_a_cost_that_cannot_be_is_said_with_exit_code_2(ratekit, redis_url):
+    assert ratekit("peek", "user:42", *LIMIT, "--cost", 0, "--store", redis_url).exit_code == 2
+
+
+def test_what_a_key_hides_is_not_sent_to_the_terminal(ratekit, redis_url):
+    assert "\x1b" not in ratekit("peek", "\x1b[2J", *LIMIT, "--store", redis_url).stdout
