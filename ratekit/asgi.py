@@ -45,8 +45,8 @@ class RateLimitMiddleware:
     Limits an ASGI application: `limits` for everybody by address, or `policies`.
 
     `store` is a URL or an async store. The client's address is the socket's peer, unless `trusted_proxies` names networks whose
-    `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body.
-    Raises ConfigurationError for what cannot be, when the application starts.
+    `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body,
+    or None for that. Raises ConfigurationError for what cannot be, when the application starts.
 
     >>> from starlette.applications import Starlette
     >>> app = Starlette()
@@ -125,7 +125,7 @@ class RateLimitMiddleware:
     def _answer_to(self, error: Exception, visit: Visit) -> "Decision | Answer":
         """What the client is told of an error; each kind of fault is logged once."""
         if isinstance(error, RateLimitExceeded):
-            if not visit.applied:
+            if all(part.decision for part in visit.applied):  # raised by a limiter that the application asked by itself
                 visit.record("default", error.decision)
             return error.decision
         fault = f"{type(error).__name__}: {error}"
@@ -138,15 +138,15 @@ class RateLimitMiddleware:
         """Answer in the application's stead."""
         websocket = scope["type"] == "websocket"
         if websocket and "websocket.http.response" not in scope.get("extensions", {}):
-            await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "rate limit exceeded"})
             return
         if isinstance(refused, Decision) and self.on_refused is not None:
             response = self.on_refused(visit.request, refused)
             if inspect.isawaitable(response):
                 response = await response
-            await response(scope, receive, Sending(send, visit.applied, refused))
-            return
+            if response is not None:
+                await response(scope, receive, Sending(send, visit.applied, refused))
+                return
         answer = refusal(refused, visit.applied) if isinstance(refused, Decision) else refused
         kind = "websocket.http.response" if websocket else "http.response"
         await send({"type": f"{kind}.start", "status": answer.status, "headers": answer.fields})
@@ -156,7 +156,7 @@ class RateLimitMiddleware:
         peer = scope.get("client")
         host = peer[0] if peer else None
         return Request(
-            method="WS" if scope["type"] == "websocket" else scope["method"],
+            method="WS" if scope["type"] == "websocket" else scope["method"].upper(),
             path=routed_path(scope),
             fields=scope["headers"],
             query=scope.get("query_string", b""),
@@ -206,7 +206,10 @@ class Sending:
         if not self.started and message["type"] in STARTS:
             self.started = True
             if self._applied:
-                message = {**message, "headers": [*message.get("headers", ()), *self._fields()]}
+                theirs = [*message.get("headers", ())]
+                taken = any(name.lower() == b"retry-after" for name, _ in theirs)  # on_refused may say when by itself
+                ours = [field for field in self._fields() if not (taken and field[0] == b"retry-after")]
+                message = {**message, "headers": [*theirs, *ours]}
         await self._send(message)
 
     def _fields(self) -> Fields:

@@ -92,14 +92,17 @@ class _Call:
             right, kind = ("an AsyncLimiter", "async def") if self.is_async else ("a Limiter", "def")
             raise ConfigurationError(f"{function!r} is {kind}: give rate_limit {right}")
         self.function = function
-        self.label = getattr(function, "__name__", type(function).__name__)
-        self.name = f"{function.__module__}.{getattr(function, '__qualname__', self.label)}"
+        name = getattr(function, "__name__", type(function).__name__)
+        self.label = name.encode("ascii", "backslashreplace").decode("ascii")  # what a header field can say
+        self.name = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
         self.signature = inspect.signature(function)
         self.key, self.cost, self.wait = key, cost, wait
         self.limits, self.limiter, self.store, self.prefix = limits, limiter, store, prefix
         self.limiters: dict[Any, Any] = {}
         if limiter is None:
             plan_of(limits, prefix=prefix, name=self.name)
+        if store is not None:
+            self.limiter_of(None)  # a store that cannot be is said here, not at the first call
 
     def wrap(self) -> Callable[..., Any]:
         """The function, limited."""
@@ -111,10 +114,10 @@ class _Call:
             cost = self.cost(**values) if callable(self.cost) else self.cost
             identity = self.key(**values) if self.key else self.identity(visit)
             limiter: Limiter = self.limiter_of(visit)
-            if self.wait is None:
-                decision = limiter.hit(identity, cost)
-            else:
-                decision = limiter.acquire(identity, cost, self.wait)
+            try:
+                decision = limiter.hit(identity, cost) if self.wait is None else limiter.acquire(identity, cost, self.wait)
+            except RateLimitExceeded as error:
+                decision = error.decision
             self.judged(visit, decision)
             return self.function(*args, **kwargs)
 
@@ -130,10 +133,10 @@ class _Call:
             cost = await _settled(self.cost(**values)) if callable(self.cost) else self.cost
             identity = await _settled(self.key(**values)) if self.key else self.identity(visit)
             limiter: AsyncLimiter = self.limiter_of(visit)
-            if self.wait is None:
-                decision = await limiter.hit(identity, cost)
-            else:
-                decision = await limiter.acquire(identity, cost, self.wait)
+            try:
+                decision = await (limiter.hit(identity, cost) if self.wait is None else limiter.acquire(identity, cost, self.wait))
+            except RateLimitExceeded as error:
+                decision = error.decision
             self.judged(visit, decision)
             return await self.function(*args, **kwargs)
 
@@ -148,7 +151,7 @@ class _Call:
         values = dict(bound.arguments)
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
-                values.update(values.pop(name))
+                values = {**values.pop(name), **values}  # f(a, /, **kwargs) may be given another a: the declared one counts
         return values
 
     def identity(self, visit: Visit | None) -> Any:
@@ -159,7 +162,9 @@ class _Call:
         """The limiter given, or the one for the store that this call is to use."""
         if self.limiter is not None:
             return self.limiter
-        store: Any = self.store or (visit.store if visit is not None else None) or os.environ.get("RATEKIT_STORE") or "memory://"
+        store: Any = self.store if self.store is not None else visit.store if visit is not None else None
+        if store is None:  # an empty MemoryStore is false, and is meant all the same
+            store = os.environ.get("RATEKIT_STORE") or "memory://"
         if not self.is_async and not isinstance(store, str) and hasattr(store, "aclose"):
             store = _for_threads(store, self.name)
         if store not in self.limiters:

@@ -17,8 +17,7 @@ Key = str | Callable[[Request], Any] | Sequence[str | Callable[[Request], Any]]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PORT: Final = re.compile(r"\[(?P<six>[^\]]+)\](?::\d{1,5})?|(?P<four>\d+\.\d+\.\d+\.\d+):\d{1,5}")
-_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))', re.IGNORECASE)
+_PAIR: Final = re.compile(r'[ \t]*(?:([^\s",;=]+)=(?:([^\s",;]+)|"((?:[^"\\]|\\.)*)"))?[ \t]*(,|;|\Z)', re.DOTALL)
 
 
 @lru_cache(maxsize=8192)
@@ -100,11 +99,33 @@ class Proxies:
         """What the proxies wrote, the last one first."""
         lines = request.lines(self._header)
         if self._header == "forwarded":
-            found = [_FOR.search(element.group().strip()) for line in lines for element in _ELEMENT.finditer(line)]
-            hops = [match[1] or match[2] if match else "" for match in found]
+            hops = [hop for line in lines for hop in _forwarded(line)]
         else:
             hops = ",".join(lines).split(",") if lines else []
         return hops[::-1]
+
+
+def _forwarded(line: str) -> list[str]:
+    """
+    The `for` of each element in a Forwarded line (RFC 7239), "" where it has none.
+
+    A line that breaks the grammar says nothing at all: an open quote on the left, which anybody can send, would swallow what the
+    proxy wrote on the right.
+    """
+    hops, at, separator = [""], 0, ";"
+    while separator:
+        pair = _PAIR.match(line, at)
+        if pair is None:
+            return [""]
+        name, token, quoted, separator = pair.groups()
+        if name and name.lower() == "for":
+            if hops[-1]:
+                return [""]
+            hops[-1] = token or re.sub(r"\\(.)", r"\1", quoted)
+        if separator == ",":
+            hops.append("")
+        at = pair.end()
+    return hops
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

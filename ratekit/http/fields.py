@@ -28,7 +28,7 @@ def labels_of(named: tuple[tuple[str, Limit], ...]) -> tuple[str, ...]:
     A label per limit: its own name, else its policy's, with the period in seconds, then the algorithm, where that would repeat.
     """
     labels = [limit.name or policy for policy, limit in named]
-    for more in (lambda limit: f"{limit.per}", lambda limit: limit.algorithm, lambda limit: str(limit)):
+    for more in (lambda limit: f"{limit.per}", lambda limit: limit.algorithm, str):
         repeated = {label for label in labels if labels.count(label) > 1}
         labels = [f"{label}-{more(limit)}" if label in repeated else label for label, (_, limit) in zip(labels, named, strict=True)]
     return tuple(labels)

@@ -48,6 +48,8 @@ def prepare(policies: Sequence[Policy], *, name: str, prefix: str, unnamed: bool
     """
     Compile policies; `unnamed` keeps the policy's name out of the key. Two policies of one name are a ConfigurationError.
     """
+    if isinstance(policies, Policy) or not all(isinstance(policy, Policy) for policy in policies):
+        raise ConfigurationError(f"policies {policies!r}: write a list of Policy")
     names = [policy.name for policy in policies]
     twice = {some for some in names if names.count(some) > 1}
     if twice:

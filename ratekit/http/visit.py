@@ -20,8 +20,15 @@ class Visit:
     applied: list[Applied] = field(default_factory=list)
 
     def record(self, policy: str, decision: Decision) -> None:
-        """Keep a decision for the header fields."""
-        self.applied += [Applied(policy, part) for part in decision.details]
+        """Keep a decision for the header fields: per limit one, that with the least left, however often the function is called."""
+        for part in decision.details:
+            for i, (other, before) in enumerate(self.applied):
+                if other == policy and before.limit == part.limit:
+                    if (part.allowed, part.remaining) <= (before.allowed, before.remaining):
+                        self.applied[i] = Applied(policy, part)
+                    break
+            else:
+                self.applied.append(Applied(policy, part))
 
 
 VISIT: Final[ContextVar[Visit | None]] = ContextVar("ratekit_visit", default=None)
