@@ -72,9 +72,9 @@ def ask(app, what: str = "GET /", *, backend: str = "asyncio", **options) -> Ans
     sent: list[dict[str, Any]] = []
 
     async def receive():
-        if incoming:
-            return incoming.pop(0)
-        await anyio.sleep_forever()
+        if not incoming:
+            await anyio.sleep_forever()
+        return incoming.pop(0)
 
     async def send(message):
         sent.append(dict(message))

@@ -277,7 +277,7 @@ def test_to_trust_everybody_is_a_configuration_error(everybody):
 
 @pytest.mark.parametrize("wrong", ["*", "", "proxy.example", "10.0.0.0/33", "10.0.0", "10.0.0.0/8/8", None])
 def test_a_proxy_that_is_no_network_is_a_configuration_error(wrong):
-    with pytest.raises(ConfigurationError, match="write a network such as '10.0.0.0/8', an address, or 'unix'"):
+    with pytest.raises(ConfigurationError, match=r"write a network such as '10.0.0.0/8', an address, or 'unix'"):
         Proxies([wrong])
 
 
