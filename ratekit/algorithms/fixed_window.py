@@ -54,9 +54,10 @@ class FixedWindow:
 
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""
-        if state is None or state >> BITS != mark[0] or mark[0] * 1000 <= now:
+        if state is None or state >> BITS <= now // 1000:
             return state
-        return state - min(cost, state & MASK)
+        end, used = min(state >> BITS, now // 1000 + self.period), state & MASK
+        return end << BITS | (used - min(cost, used) if end == mark[0] else used)
 
     def expiry(self, state: int) -> int:
         """The end of the window."""

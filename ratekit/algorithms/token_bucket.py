@@ -9,6 +9,8 @@ Time is whole microseconds plus a remainder in N-ths of one, so that 300,000/sec
 Python the two are one integer, in N-ths of a microsecond; the Lua twin keeps them apart, below 2^53.
 """
 
+from bisect import bisect_left
+
 from ratekit.algorithms.rule import FORCE, LOOK, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import CENTURY, Limit
@@ -65,12 +67,20 @@ class TokenBucket:
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""
         fits, whole, rest, quota, period = seen
-        capacity = self.burst * period
-        debt = whole * quota + rest
-        remaining = max(0, (capacity - debt) // period)
-        wait = 0 if fits else NEVER if cost > self.burst else max(1, -(-(debt + cost * period - capacity) // quota))
-        more = -(-(debt + (remaining + 1) * period - capacity) // quota) if debt else 0
-        return Figures(wait, remaining, more, -(-debt // quota))
+        left = whole * quota + rest
+        debt = self._carried(left, quota, period)
+        remaining = max(0, (self.capacity - debt) // self.period)
+
+        def until(most: int) -> int:
+            if period == self.period:
+                return -(-(left - most) // quota)
+            # Written under another period, so rounded twice: the instant is searched for.
+            waits = range(-(-left // quota) + 1)
+            return bisect_left(waits, -most, key=lambda wait: -self._carried(max(0, left - wait * quota), quota, period))
+
+        wait = 0 if fits else NEVER if cost > self.burst else max(1, until(self.capacity - cost * self.period))
+        more = until(self.capacity - (remaining + 1) * self.period) if debt else 0
+        return Figures(wait, remaining, more, -(-left // quota))
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """Where the charge ended: the instant at which the bucket is full after it."""
@@ -85,15 +95,15 @@ class TokenBucket:
         return f"token_bucket {cost} {self.quota} {self.period} {whole} {rest} {most} {most_rest}"
 
     def _debt(self, state: State | None, now: int) -> int:
-        if state is None:
+        if state is None or (left := state[0] - now * state[1]) <= 0:
             return 0
-        instant, written_quota, written_period = state
-        debt = instant - now * written_quota
-        if debt <= 0:
-            return 0
-        if written_quota != self.quota:
-            debt = min(debt, self.most)
-        if written_period != self.period:
-            whole = -(-debt // self.quota)
-            debt = min(-(-whole * self.period // written_period) * self.quota, self.most)
-        return debt
+        return self._carried(left, state[1], state[2])
+
+    def _carried(self, left: int, quota: int, period: int) -> int:
+        """The debt that is left of another N and period, in units of these, never less."""
+        if quota != self.quota:
+            left = min(left, self.most)
+        if period != self.period:
+            whole = -(-left // self.quota)
+            left = min(-(-whole * self.period // period) * self.quota, self.most)
+        return left
