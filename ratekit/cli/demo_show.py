@@ -23,7 +23,7 @@ from ratekit.cli.demo_traffic import GROUPS, Traffic
 
 ADMITTED = "bright_blue"
 REFUSED = "orange_red1"
-BAR = 28
+BAR = 16
 
 
 async def watch(traffic: Traffic) -> None:
@@ -105,9 +105,9 @@ def show_by_hand(store: str) -> None:
     OUT.print("\nBy hand, in two terminals:\n")
     OUT.print(f"  {environment}{_uvicorn()} {' '.join(COMMAND[1:])} --port 8000\n")
     OUT.print("  curl -i http://127.0.0.1:8000/")
+    OUT.print("  for i in $(seq 6); do curl -s -o /dev/null -w '%{http_code} ' -X POST http://127.0.0.1:8000/login; done; echo")
     OUT.print("  for i in $(seq 30); do curl -s -o /dev/null -w '%{http_code} ' http://127.0.0.1:8000/; done; echo")
     OUT.print("  curl -i -H 'x-forwarded-for: 198.51.100.7' http://127.0.0.1:8000/    # another client")
-    OUT.print("  for i in $(seq 6); do curl -i -X POST http://127.0.0.1:8000/login; done")
 
 
 def _uvicorn() -> str:
