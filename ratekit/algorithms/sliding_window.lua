@@ -46,7 +46,9 @@ rules.sliding_window = {
       else
         s.at = math.max(now, s.last)
         local edge = s.at - period
-        if point(value, 1) <= edge then
+        if s.last <= edge then
+          s.base = s.n
+        elseif point(value, 1) <= edge then
           s.base = first_point(value, 2, s.n, 0, function(time) return time > edge end) - 1
         end
         local _, from = point(value, s.base)

@@ -1,0 +1,85 @@
+"""
+The examples run as their docstrings say, under a real server and as a real process.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@contextlib.contextmanager
+def served(name):
+    """An example under uvicorn, by the command in its docstring and on a port that the system chooses; a client of it."""
+    docstring = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    assert f"uvicorn {name}:app --app-dir examples\n" in docstring
+    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", "examples", "--port", "0", "--no-use-colors"]
+    server = subprocess.Popen(command, cwd=EXAMPLES.parent, env=plain_environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        url = next(found[1] for line in server.stderr if (found := re.search(r"running on (http://\S+)", line)))
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            yield client
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def plain_environment(**more):
+    return {name: value for name, value in os.environ.items() if not name.startswith("RATEKIT_")} | more
+
+
+def test_the_starlette_example_refuses_the_sixth_request():
+    with served("starlette_app") as client:
+        answers = [client.get("/") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[0].headers["ratelimit-policy"] == '"default";q=5;w=10'
+    assert 1 <= int(answers[5].headers["retry-after"]) <= 10
+    assert answers[5].headers["content-type"] == "application/problem+json"
+
+
+def test_the_fastapi_example_counts_items_by_key_and_logins_by_address():
+    with served("fastapi_app") as client:
+        assert client.get("/items").status_code == 401
+        ann = [client.get("/items", headers={"x-api-key": "ann"}).status_code for _ in range(10)]
+        bob = client.get("/items", headers={"x-api-key": "bob"})
+        logins = [client.post("/login").status_code for _ in range(4)]
+        reports = [client.get("/report") for _ in range(3)]
+    assert ann == [200] * 10
+    assert bob.json() == ["one", "two"]
+    assert bob.headers["ratelimit-policy"] == '"items";q=10;w=6'
+    assert logins == [200, 200, 200, 429]
+    assert [report.status_code for report in reports] == [200, 200, 429]
+    assert reports[0].headers["ratelimit-policy"] == '"report";q=2;w=60'
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request):
+    """Both kinds of store, by URL."""
+    return "memory://" if request.param == "memory" else request.getfixturevalue("redis_url")
+
+
+def test_the_plain_function_example_prints_what_it_says(store):
+    command = [sys.executable, "examples/plain_function.py"]
+    environment = plain_environment(RATEKIT_STORE=store)
+    done = subprocess.run(command, cwd=EXAMPLES.parent, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["sent to ann: hello"] * 2
+    assert lines[2].startswith("not sent to ann: rate limit 2/minute exceeded: retry after ")
+    assert lines[3] == "sent to bob: hello"
+    assert [line[:6] for line in lines[4:7]] == ["call 0", "call 1", "call 2"]
+    assert lines[7] == "admitted: True; of 100/minute there are 60 left"
+
+
+def test_every_example_is_run_here():
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.py") if path.stem not in here] == []
