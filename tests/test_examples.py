@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import httpx
@@ -22,15 +21,16 @@ def served(name):
     docstring = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
     assert f"uvicorn {name}:app --app-dir examples\n" in docstring
     command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", "examples", "--port", "0", "--no-use-colors"]
-    server = subprocess.Popen(command, cwd=EXAMPLES.parent, env=plain_environment(), stderr=subprocess.PIPE, text=True)
-    try:
-        url = next(found[1] for line in server.stderr if (found := re.search(r"running on (http://\S+)", line)))
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        with httpx.Client(base_url=url, trust_env=False) as client:
-            yield client
-    finally:
-        server.terminate()
-        server.wait(10)
+    with subprocess.Popen(
+        command, cwd=EXAMPLES.parent, env=plain_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            url = next(found[1] for line in server.stderr if (found := re.search(r"running on (http://\S+)", line)))
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                yield client
+        finally:
+            server.terminate()
+            server.communicate(timeout=10)
 
 
 def plain_environment(**more):

@@ -61,9 +61,7 @@ def _shown(server: Server, store: str, seconds: float, plot: Path) -> bool:
     from ratekit.cli.demo_show import show_by_hand, show_checks, show_refusal
 
     where = "in the server's memory" if store == "memory://" else "in Redis"
-    OUT.print(f"A server runs at {server.url}, its state {where}.")
-    OUT.print("It allows every client 5 requests a second with bursts of 20, and 5 a minute at POST /login.\n")
-    traffic = asyncio.run(_traffic(server.url, seconds))
+    traffic = asyncio.run(_traffic(server.url, where, seconds))
     if traffic.refusal is not None:
         show_refusal(traffic.refusal)
     found = checks(traffic)
@@ -78,12 +76,14 @@ def _shown(server: Server, store: str, seconds: float, plot: Path) -> bool:
     return held
 
 
-async def _traffic(url: str, seconds: float) -> "Traffic":
+async def _traffic(url: str, where: str, seconds: float) -> "Traffic":
     import httpx
 
     from ratekit.cli.demo_show import watch
     from ratekit.cli.demo_traffic import Traffic, drive
 
+    OUT.print(f"A server runs at {url}, its state {where}.")
+    OUT.print("It allows every client 5 requests a second with bursts of 20, and 5 a minute at POST /login.\n")
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
     async with httpx.AsyncClient(base_url=url, timeout=10, limits=limits, trust_env=False) as http:
         await http.get("/health")
@@ -113,7 +113,7 @@ def _ended_by_signals() -> Iterator[None]:
     """SIGTERM ends the demonstration as Ctrl-C does, so that the server ends with it."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
