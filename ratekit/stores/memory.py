@@ -157,16 +157,18 @@ class MemoryStore:
         return Place(table, table.overflow, bucket, shared)
 
     def _save(self, place: "Place", state: Any) -> None:
-        table, states, key, before = place
+        table, states, key, _ = place
+        own = states is not table.overflow
         if state is None:
-            if states.pop(key, None) is not None and states is not table.overflow:
+            if states.pop(key, None) is not None and own:
                 self._size -= 1
             return
-        states[key] = state
-        if before is None and states is not table.overflow:
+        # What a place held may have been swept since, by another limit of the same hit.
+        if own and key not in states:
             self._size += 1
             shard = hash(key) & table.mask
             table.earliest[shard] = min(table.earliest[shard], table.expiry(state))
+        states[key] = state
 
     def _sweep(self, now: int) -> None:
         """Drop what equals a fresh key: at most one small dict at a time, and no more than new keys have paid for."""
