@@ -51,12 +51,12 @@ def serving(store: str) -> Iterator[Server]:
     }
     environment.pop("WEB_CONCURRENCY", None)
     command = [sys.executable, "-m", *COMMAND, "--host", "127.0.0.1", "--port", "0", "--no-access-log", "--no-use-colors"]
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
     said: deque[str] = deque(maxlen=20)
     found, url = threading.Event(), list[str]()
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
     reader = threading.Thread(target=_read, args=(process.stderr, said, found, url), daemon=True)
-    reader.start()
     try:
+        reader.start()
         found.wait(PATIENCE)
         if not url:
             raise ServerFailed("\n  ".join(["the server did not start; it said:", *said]))

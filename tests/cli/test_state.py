@@ -2,11 +2,16 @@
 `ratekit peek` and `ratekit reset`, against a real Redis.
 """
 
+import asyncio
 import json
 
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
-from ratekit import Limiter
+from ratekit import Limiter, Policy
+from ratekit.asgi import RateLimitMiddleware
+from ratekit.stores.redis import AsyncRedisStore
 
 LIMIT = ("--limit", "3/hour")
 
@@ -59,6 +64,30 @@ def test_names_and_prefixes_keep_limiters_apart(ratekit, redis_url, spent):
     for option in ("--name", "--prefix"):
         facts = json.loads(ratekit("peek", "user:42", *LIMIT, option, "other", "--store", redis_url, "--json").stdout)
         assert facts["remaining"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ({"limits": "3/hour"}, ()),
+        ({"policies": [Policy("login", "3/hour")]}, ("--policy", "login")),
+        ({"policies": [Policy("key", "3/hour", key="header:x-key")], "name": "web"}, ("--policy", "key", "--name", "web")),
+    ],
+)
+def test_what_the_middleware_counts_is_seen_and_reset(ratekit, redis_url, redis_client, arguments, options):
+    async def visited():
+        store = AsyncRedisStore(redis_url)
+        app = RateLimitMiddleware(PlainTextResponse("hello"), store=store, **arguments)
+        transport = httpx.ASGITransport(app, client=("192.0.2.7", 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"x-key": "192.0.2.7"}) as client:
+            assert (await client.get("/")).status_code == 200
+        await store.aclose()
+
+    asyncio.run(visited())
+    peek = ("peek", "192.0.2.7", *LIMIT, *options, "--store", redis_url, "--json")
+    assert json.loads(ratekit(*peek).stdout)["remaining"] == 2
+    assert ratekit("reset", *peek[1:]).exit_code == 0
+    assert json.loads(ratekit(*peek).stdout)["remaining"] == 3
 
 
 @pytest.mark.parametrize("command", ["peek", "reset"])
