@@ -73,6 +73,6 @@ class FixedWindow:
         """The end of the charged window, in milliseconds."""
         return (now + seen[2]) // 1000, 0
 
-    def arguments(self, cost: int) -> str:
+    def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
-        return f"fixed_window {cost} {self.quota} {self.period}"
+        return cost, self.quota, self.period

@@ -54,6 +54,6 @@ class Rule(Protocol):
         """Where a charge at `now` went, from what was seen of it."""
         ...
 
-    def arguments(self, cost: int) -> str:
-        """What the Lua twin is told: its name, the cost and its numbers, separated by spaces."""
+    def arguments(self, cost: int) -> tuple[int, ...]:
+        """What the Lua twin is told: the cost and its other numbers."""
         ...

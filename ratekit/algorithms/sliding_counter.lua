@@ -1,54 +1,58 @@
 -- sliding_counter: the twin of sliding_counter.py. State: 'C', start (7 bytes), current (5), previous (4).
--- p: cost, quota, period (us), unit (us), units.
-local function save_counter(key, p, s)
-  redis.call('SET', key, 'C' .. pack('>I7I5I4', s.start, s.current, s.previous), 'PXAT', ms_after(s.start + 2 * p[3]))
+-- p: rule, mode, mark, mark, then cost (5), quota (6), period in us (7), unit in us (8), units (9).
+local function save(p, key)
+  call('SET', key, 'C' .. pack('>I7I5I4', p.start, p.current, p.previous), 'PXAT', ms_after(p.start + 2 * p[7]))
 end
 
 rules.sliding_counter = {
-  load = function(key, p, now, write)
-    local cost, quota, period, unit, units = p[1], p[2], p[3], p[4], p[5]
-    local value = text(key, 'C', 17, write)
+  load = function(p, key, now, write)
+    local period, units = p[7], p[9]
+    local value = text(key, 67, 17, write)
     local start, current, previous = now, 0, 0
     if value then
-      start, current, previous = unpack(value, '>I7I5I4')
-      if start > now + period then
+      start, current, previous = unpack_at('>I7I5I4', value, 2)
+      local since = now - start
+      if since < -period then
         start, current, previous = now, 0, 0
         repair(key, write)
-      elseif now - start >= 2 * period then
+      elseif since >= 2 * period then
         start, current, previous = now, 0, 0
-      elseif now - start >= period then
-        start, current, previous = start + period, 0, math.min(current, 1073741824)
+      elseif since >= period then
+        start, current, previous = start + period, 0, min(current, 1073741824)
       end
     end
-    local elapsed = math.max(0, now - start)
-    local weight = previous * (units - math.floor(elapsed / unit))
-    local rest = math.fmod(weight, units)
-    local used = current + (weight - rest) / units + (rest > 0 and 1 or 0)
-    return {fits = used + cost <= quota, start = start, elapsed = elapsed, current = current, previous = previous}
+    local elapsed = max(0, now - start)
+    local used = current
+    if previous > 0 then
+      local weight = previous * (units - floor(elapsed / p[8]))
+      local rest = fmod(weight, units)
+      used = used + (weight - rest) / units + (rest > 0 and 1 or 0)
+    end
+    p.start, p.elapsed, p.current, p.previous = start, elapsed, current, previous
+    return used + p[5] <= p[6]
   end,
 
-  charge = function(key, p, s)
-    s.current = math.min(s.current + p[1], 549755813887)
-    save_counter(key, p, s)
+  charge = function(p, key)
+    p.current = min(p.current + p[5], 549755813887)
+    save(p, key)
   end,
 
-  give = function(key, p, s, mark)
-    if s.start == mark and s.current > 0 then
-      s.current = math.max(0, s.current - p[1])
-      save_counter(key, p, s)
-    elseif s.start - p[3] == mark and s.previous > 0 then
-      s.previous = math.max(0, s.previous - p[1])
-      save_counter(key, p, s)
+  give = function(p, key, mark)
+    if p.start == mark and p.current > 0 then
+      p.current = max(0, p.current - p[5])
+      save(p, key)
+    elseif p.start - p[7] == mark and p.previous > 0 then
+      p.previous = max(0, p.previous - p[5])
+      save(p, key)
     end
   end,
 
-  keep = function(key, p, s)
-    revive(key, s.start + 2 * p[3])
+  keep = function(p, key)
+    revive(key, p.start + 2 * p[7])
   end,
 
-  seen = function(s, out)
-    out[#out + 1] = s.elapsed
-    out[#out + 1] = s.current
-    out[#out + 1] = s.previous
+  seen = function(p, out, n)
+    out[n + 1], out[n + 2], out[n + 3] = p.elapsed, p.current, p.previous
+    return n + 3
   end,
 }

@@ -77,9 +77,9 @@ class SlidingCounter:
         """The start of the charged window."""
         return now - seen[1], 0
 
-    def arguments(self, cost: int) -> str:
+    def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
-        return f"sliding_counter {cost} {self.quota} {self.period} {self.unit} {self.units}"
+        return cost, self.quota, self.period, self.unit, self.units
 
     def _rolled(self, state: State | None, now: int) -> State:
         if state is None:

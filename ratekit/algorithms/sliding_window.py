@@ -90,9 +90,9 @@ class SlidingWindow:
         """The time of the charged point."""
         return now + seen[4] - self.period, 0
 
-    def arguments(self, cost: int) -> str:
+    def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
-        return f"sliding_window {cost} {self.quota} {self.period} {self.cell}"
+        return cost, self.quota, self.period, self.cell
 
     def _base(self, times: "array[int]", at: int) -> int:
         """The newest point that has left the window."""

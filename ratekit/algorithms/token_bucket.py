@@ -86,13 +86,13 @@ class TokenBucket:
         """Where the charge ended: the instant at which the bucket is full after it."""
         return divmod((now + seen[1]) * self.quota + seen[2], self.quota)
 
-    def arguments(self, cost: int) -> str:
+    def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told, with the cost and the burst as times, so that it only adds and compares."""
         whole, rest = divmod(cost * self.period, self.quota)
         if whole > CENTURY:  # never fits, and a forced debt is capped there
             whole, rest = CENTURY + 1, 0
         most, most_rest = divmod(self.capacity, self.quota)
-        return f"token_bucket {cost} {self.quota} {self.period} {whole} {rest} {most} {most_rest}"
+        return cost, self.quota, self.period, whole, rest, most, most_rest
 
     def _debt(self, state: State | None, now: int) -> int:
         if state is None or (left := state[0] - now * state[1]) <= 0:

@@ -1,53 +1,52 @@
 -- What the rules share: reading a key that may be anything, repairing it alone, packing integers, expiries in whole milliseconds.
 -- Every number in here is an integer below 2^53; nothing but redis.call and struct ever turns one into text.
-local rules = {}
-
+local rules, call, floor, fmod, min, max = {}, redis.call, math.floor, math.fmod, math.min, math.max
 local struct_library = rawget(_G, 'struct')
+local pack, unpack_at
 
--- struct.pack and struct.unpack for formats of unsigned big-endian integers, for servers that have no struct.
-local function pack(format, ...)
-  if struct_library then return struct_library.pack(format, ...) end
-  local bytes, values, which = {}, {...}, 0
-  for size in string.gmatch(format, 'I(%d)') do
-    which = which + 1
-    local value, digits = values[which], {}
-    for i = tonumber(size), 1, -1 do
-      digits[i] = string.char(value % 256)
-      value = math.floor(value / 256)
+if struct_library then
+  pack, unpack_at = struct_library.pack, struct_library.unpack
+else
+  -- The same for servers without struct: formats of unsigned big-endian integers.
+  local spread = rawget(_G, 'unpack') or table.unpack
+  pack = function(format, ...)
+    local bytes, values, which = {}, {...}, 0
+    for size in string.gmatch(format, 'I(%d)') do
+      which = which + 1
+      local value, digits = values[which], {}
+      for i = tonumber(size), 1, -1 do
+        digits[i] = string.char(value % 256)
+        value = floor(value / 256)
+      end
+      bytes[which] = table.concat(digits)
     end
-    bytes[which] = table.concat(digits)
+    return table.concat(bytes)
   end
-  return table.concat(bytes)
-end
-
-local spread = rawget(_G, 'unpack') or table.unpack
-
-local function unpack(value, format, position)
-  if struct_library then return struct_library.unpack(format, value, position or 2) end
-  local values = {}
-  position = position or 2
-  for size in string.gmatch(format, 'I(%d)') do
-    local number = 0
-    for i = position, position + tonumber(size) - 1 do number = number * 256 + string.byte(value, i) end
-    values[#values + 1] = number
-    position = position + tonumber(size)
+  unpack_at = function(format, value, position)
+    local values = {}
+    for size in string.gmatch(format, 'I(%d)') do
+      local number = 0
+      for i = position, position + tonumber(size) - 1 do number = number * 256 + string.byte(value, i) end
+      values[#values + 1] = number
+      position = position + tonumber(size)
+    end
+    return spread(values)
   end
-  return spread(values)
 end
 
 -- The first whole millisecond by which `now` (us) has surely passed.
 local function ms_after(now)
-  return math.floor(now / 1000) + 1
+  return floor(now / 1000) + 1
 end
 
--- A key whose value cannot be ours: forgotten, it alone, unless this hit only looks.
+-- A key whose value cannot be ours is forgotten, it alone, unless this hit only looks.
 local function repair(key, write)
-  if write then redis.call('DEL', key) end
+  if write then call('DEL', key) end
 end
 
 -- A key found without an expiry gets the one that its state asks for.
 local function revive(key, now)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIREAT', key, ms_after(now)) end
+  if call('PTTL', key) == -1 then call('PEXPIREAT', key, ms_after(now)) end
 end
 
 -- The value of a key if it is a string, of the given first letter and size where they are given; else nil, and repaired.
@@ -56,17 +55,9 @@ local function text(key, letter, size, write)
   if not value then return nil end
   if type(value) == 'table' then
     if string.sub(value.err, 1, 9) ~= 'WRONGTYPE' then error(value) end
-  elseif not letter or (#value == size and string.sub(value, 1, 1) == letter) then
+  elseif not letter or (#value == size and string.byte(value) == letter) then
     return value
   end
   repair(key, write)
-  return nil
-end
-
--- The value of a key as a count; else nil, and repaired.
-local function count(key, write)
-  local value = text(key, nil, nil, write)
-  if value and #value < 15 and string.find(value, '^%d+$') then return tonumber(value) end
-  if value then repair(key, write) end
   return nil
 end

@@ -1,5 +1,5 @@
 """
-RedisStore and AsyncRedisStore: thin shells around one script and one trip.
+RedisStore and AsyncRedisStore: thin shells around one script.
 """
 
 import asyncio
@@ -14,22 +14,25 @@ import redis.asyncio
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
-from ratekit.stores.redis.script import answer, arguments
-from ratekit.stores.redis.trip import FAULTS, async_call, call, translated
+from ratekit.stores.redis.line import Line
+from ratekit.stores.redis.script import NOTHING, packed, seens
+from ratekit.stores.redis.trip import Trips
+from ratekit.stores.redis.wire import FAULTS, connection_options, translated
 
 Clock = Callable[[], int]
 
-CONNECTIONS = 16
-"""Connections at most, per process (async: per event loop), of a store made from a URL."""
-OPTIONS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0, "max_connections": CONNECTIONS, "timeout": 5.0}
+PATIENCE = 5.0
+"""Seconds that connecting or a reply may take."""
+OPTIONS = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
 
 
 class RedisStore:
     """
     State in Redis 7 or newer, or Valkey, for threads.
 
-    `target` is a URL (`redis://`, `rediss://`, `unix://`) or a `redis.Redis` client of yours, which is never closed by this store.
-    `clock` (microseconds, always ahead of the server's time) is for tests: without it the server's own clock decides.
+    `target` is a URL (`redis://`, `rediss://`, `unix://`) or a `redis.Redis` client of yours: its address and credentials are used,
+    its connections are not. `clock` (microseconds, always ahead of the server's time) is for tests: without it the server's own
+    clock decides.
 
     >>> from ratekit import Limiter
     >>> limiter = Limiter("100/minute", store=RedisStore("redis://localhost:6379/0"))  # doctest: +SKIP
@@ -37,8 +40,8 @@ class RedisStore:
 
     def __init__(self, target: Any, *, clock: Clock | None = None) -> None:
         self._holders = Holders()
-        self._owned = isinstance(target, str)
-        self._pool = _pool_of(target, redis.BlockingConnectionPool, redis.Redis)
+        self._pool = _pool_of(target, redis.ConnectionPool, redis.Redis)
+        self._trips = Trips(partial(self._pool.connection_class, **connection_options(self._pool)))
         self._clock = clock
 
     def compile(self, plan: Plan) -> Compiled:
@@ -48,77 +51,77 @@ class RedisStore:
     def decide(self, asks: Sequence[Ask]) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
         now = None if self._clock is None else self._clock()
-        return answer(asks, call(self._pool, arguments(asks, now)))
+        return seens(asks, self._trips.call(packed(asks), now), 1)
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
-        try:
-            redis.Redis(connection_pool=self._pool).delete(*(space.key(identity) for space in spaces))
-        except FAULTS as error:
-            raise translated(error) from error
+        self._trips.command("DEL", *(space.key(identity) for space in spaces))
 
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
 
     def close(self) -> None:
-        """Be held once less; the last holder closes the connections, where they are this store's own."""
-        if self._holders.less() and self._owned:
-            self._pool.disconnect()
+        """Be held once less; the last holder closes the connections."""
+        if self._holders.less():
+            self._trips.close()
 
 
 class AsyncRedisStore:
     """
-    State in Redis 7 or newer, or Valkey, for asyncio: `RedisStore`, awaited. Each event loop has connections of its own.
+    State in Redis 7 or newer, or Valkey, for asyncio: `RedisStore`, awaited. All callers on an event loop share one connection.
 
-    `target` is a URL or a `redis.asyncio.Redis` client of yours, which belongs to its event loop and is never closed by this store.
+    `target` is a URL or a `redis.asyncio.Redis` client of yours: its address and credentials are used, its connections are not.
     """
 
     def __init__(self, target: Any, *, clock: Clock | None = None) -> None:
         self._holders = Holders()
-        self._open = partial(_pool_of, target, redis.asyncio.BlockingConnectionPool, redis.asyncio.Redis)
-        self._theirs = None if isinstance(target, str) else self._open()
-        if isinstance(target, str):
-            self._open()  # a wrong URL is said here, not at the first hit
-        self._pools: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._pool = _pool_of(target, redis.asyncio.ConnectionPool, redis.asyncio.Redis)
+        self._new_connection = partial(self._pool.connection_class, **connection_options(self._pool))
+        self._lines: WeakKeyDictionary[Any, Line] = WeakKeyDictionary()
         self._clock = clock
-
-    @property
-    def _pool(self) -> Any:
-        if self._theirs is not None:
-            return self._theirs
-        loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            pool = self._pools[loop] = self._open()
-        return pool
 
     def compile(self, plan: Plan) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once."""
         return partial(async_hit, self, plan)
 
     async def decide(self, asks: Sequence[Ask]) -> Seens:
-        """One hit, one round trip: all-or-nothing over `asks`."""
-        now = None if self._clock is None else self._clock()
-        return answer(asks, await async_call(self._pool, arguments(asks, now)))
+        """One hit, together with all others that wait: all-or-nothing over `asks`."""
+        reply, at = await self._line().call(packed(asks) if asks else NOTHING)
+        return seens(asks, reply, at)
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
+        connection = self._new_connection()
         try:
-            await redis.asyncio.Redis(connection_pool=self._pool).delete(*(space.key(identity) for space in spaces))
+            await connection.connect()
+            await connection.send_command("DEL", *(space.key(identity) for space in spaces))
+            await connection.read_response()
         except FAULTS as error:
             raise translated(error) from error
+        finally:
+            await connection.disconnect(nowait=True)
 
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
 
     async def aclose(self) -> None:
-        """Be held once less; closes the running event loop's connections that are this store's own and not in use."""
+        """Be held once less; closes the running event loop's connection when nobody is left, or nobody is using it."""
         last = self._holders.less()
-        pool = self._pools.get(asyncio.get_running_loop())
-        if pool is not None:
-            await pool.disconnect(inuse_connections=last)
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is not None and (last or line.idle):
+            del self._lines[loop]
+            line.close()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn
+
+    def _line(self) -> Line:
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None:
+            line = self._lines[loop] = Line(self._new_connection, PATIENCE, self._clock)
+        return line
 
 
 class Holders:

@@ -1,67 +1,90 @@
 """
-The trip: arguments go to the server, a reply comes back, once.
+The trip of a thread: one packed command on a connection that no other thread uses meanwhile, and its reply.
 
 EVALSHA first and EVAL on NOSCRIPT, because then it certainly did not run. Nothing else is ever sent again: after a time-out or a
-cut reply the hit may have been counted, and one request never counts twice. redis-py's own retries are not in this path.
+cut reply the hit may have been counted, and one request never counts twice.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import redis.exceptions
 
-from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import SCRIPT, SHA
-
-FAULTS = (redis.exceptions.RedisError, OSError)
+from ratekit.stores.redis.script import Packed, arguments, checked, script_for
+from ratekit.stores.redis.wire import FAULTS, command, translated
 
 
-def translated(error: Exception) -> StoreError:
-    """A client's or server's error as one of ours."""
-    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
-        return StoreError(f"the server refuses these credentials or this command: {error}")
-    return StoreUnavailable(f"the store is away: {error or type(error).__name__}")
+class Trips:
+    """Connections for threads: as many as there are threads under way at once, used last in, first out."""
 
+    def __init__(self, new_connection: Callable[[], Any]) -> None:
+        self._new_connection = new_connection
+        self._idle: deque[Idle] = deque()
+        self._pid = os.getpid()
 
-def call(pool: Any, words: Sequence[str]) -> object:
-    """Send one command on a connection of the pool and read its reply; the script's hash is sent first."""
-    try:
-        connection = pool.get_connection()
+    def call(self, hit: Packed, now: int | None) -> list[int]:
+        """Send a hit and read its reply; raises StoreError."""
+        script, rest = script_for(hit.rules), arguments([hit], now)
         try:
-            connection.send_command("EVALSHA", SHA, *words)
-            try:
-                return connection.read_response()
-            except redis.exceptions.NoScriptError:
-                connection.send_command("EVAL", SCRIPT, *words)
-                return connection.read_response()
-        except redis.exceptions.ResponseError:
-            raise
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
-    except FAULTS as error:
-        raise translated(error) from error
+            return checked([hit], self._exchange(command("EVALSHA", script.sha, *rest)))
+        except NoScript:
+            return checked([hit], self._exchange(command("EVAL", script.text, *rest)))
 
+    def command(self, *words: str) -> Any:
+        """Send a command and read its reply; raises StoreError."""
+        return self._exchange(command(*words))
 
-async def async_call(pool: Any, words: Sequence[str]) -> object:
-    """`call`, awaited. A caller that is cancelled leaves no half-read reply behind: the connection goes with it."""
-    try:
-        connection = await pool.get_connection()
+    def _exchange(self, request: bytes) -> Any:
         try:
-            await connection.send_command("EVALSHA", SHA, *words)
+            line = self._take()
             try:
-                return await connection.read_response()
-            except redis.exceptions.NoScriptError:
-                await connection.send_command("EVAL", SCRIPT, *words)
-                return await connection.read_response()
-        except redis.exceptions.ResponseError:
-            raise
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-    except FAULTS as error:
-        raise translated(error) from error
+                line.connection.send_packed_command([request], check_health=False)
+                reply = line.connection.read_response()
+            except redis.exceptions.ResponseError:
+                self._idle.append(line)
+                raise
+            except BaseException:
+                line.connection.disconnect()
+                raise
+        except redis.exceptions.NoScriptError:
+            raise NoScript from None
+        except FAULTS as error:
+            raise translated(error) from error
+        self._idle.append(line)
+        return reply
+
+    def close(self) -> None:
+        """Close what is idle; what is under way is closed when it is found idle and nobody uses it."""
+        while self._idle:
+            self._idle.pop().connection.disconnect()
+
+    def _take(self) -> "Idle":
+        if self._pid != os.getpid():  # forked: the parent goes on using its connections
+            self._idle, self._pid = deque(), os.getpid()
+        while True:
+            try:
+                line = self._idle.pop()
+            except IndexError:
+                connection = self._new_connection()
+                connection.connect()
+                poller = select.poll()
+                poller.register(connection._sock, select.POLLIN)
+                return Idle(connection, poller)
+            # An idle connection with something to say was closed, or is out of step. Nothing was asked, so nothing is lost.
+            if not line.poller.poll(0):
+                return line
+            line.connection.disconnect()
+
+
+class Idle(NamedTuple):
+    """A connection, and what tells whether it has something to say."""
+
+    connection: Any
+    poller: select.poll
+
+
+class NoScript(Exception):
+    """The server does not know the script, so it certainly did not run."""
