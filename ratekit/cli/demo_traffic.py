@@ -126,7 +126,7 @@ class Group:
 GROUPS: Final = (
     Group("steady users", "6, each 2 a second", tuple(f"192.0.2.{i}" for i in range(1, 7)), steady),
     Group("burst", "40 at once, twice", ("198.51.100.7",), burst),
-    Group("scraper", "20 a second, never stops", ("203.0.113.66",), scraper),
+    Group("scraper", "20 a second, all along", ("203.0.113.66",), scraper),
     Group("guesser", "3 passwords a second", ("203.0.113.99",), guesser),
 )
 
