@@ -1,0 +1,236 @@
+"""
+Trips to Redis: one per hit, sent again only where it certainly did not run, whole after a cancelled caller, a fork, a restart.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+
+import pytest
+import servers
+
+from ratekit import AsyncLimiter, Limiter, StoreError, StoreUnavailable
+from ratekit.stores.redis import AsyncRedisStore, RedisStore
+
+SCRIPTS = ("evalsha", "eval")
+
+
+@pytest.fixture
+def store(redis_url):
+    store = RedisStore(redis_url)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_a_hit_is_one_round_trip_for_any_number_of_limits(store, redis_client, count):
+    limiter = Limiter(*(f"100/{number + 1} minutes" for number in range(count)), store=store, name=f"trips {count}")
+    limiter.hit("ann")
+    before = redis_client.info("stats")["total_commands_processed"], servers.calls_of(redis_client, *SCRIPTS)
+    for _ in range(10):
+        limiter.hit("ann")
+    limiter.peek("ann")
+    after = servers.calls_of(redis_client, *SCRIPTS)
+    assert after - before[1] == 11
+
+
+def test_a_settled_reservation_is_two_trips(store, redis_client):
+    limiter = Limiter("100/minute", "1000/hour", store=store)
+    limiter.hit("ann")
+    before = servers.calls_of(redis_client, *SCRIPTS)
+    with limiter.reserve("ann", cost=5) as reservation:
+        reservation.commit(3)
+    with limiter.reserve("ann", cost=5) as reservation:
+        reservation.commit(5)
+    assert servers.calls_of(redis_client, *SCRIPTS) - before == 3
+
+
+def test_after_a_script_flush_the_script_is_sent_again_and_the_hit_counts_once(store, redis_client):
+    limiter = Limiter("9/minute", store=store)
+    limiter.hit("ann")
+    redis_client.script_flush()
+    assert limiter.hit("ann").remaining == 7
+    assert limiter.hit("ann").remaining == 6
+
+
+def test_after_a_script_flush_async_hits_count_once(redis_url, redis_client):
+    async def main():
+        store = AsyncRedisStore(redis_url)
+        limiter = AsyncLimiter("99/minute", store=store)
+        await limiter.hit("ann")
+        redis_client.script_flush()
+        await asyncio.gather(*(limiter.hit("ann") for _ in range(20)))
+        remaining = (await limiter.peek("ann")).remaining
+        await store.aclose()
+        return remaining
+
+    assert asyncio.run(main()) == 99 - 21
+
+
+def test_a_server_that_is_away_is_store_unavailable():
+    store = RedisStore(f"redis://127.0.0.1:{servers.free_port()}/0")
+    limiter = Limiter("9/minute", store=store)
+    for ask in (limiter.hit, limiter.peek, limiter.acquire, limiter.reset):
+        with pytest.raises(StoreUnavailable):
+            ask("ann")
+    with pytest.raises(StoreUnavailable), limiter.reserve("ann"):
+        raise AssertionError
+    store.close()
+
+
+def test_a_server_that_is_away_is_store_unavailable_for_async_callers():
+    async def main():
+        store = AsyncRedisStore(f"redis://127.0.0.1:{servers.free_port()}/0")
+        limiter = AsyncLimiter("9/minute", store=store)
+        for ask in (limiter.hit, limiter.peek, limiter.acquire, limiter.reset):
+            with pytest.raises(StoreUnavailable):
+                await ask("ann")
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_comes_back_is_used_again():
+    with servers.RedisServer() as server:
+        store = RedisStore(server.url)
+        limiter = Limiter("9/minute", store=store)
+        assert limiter.hit("ann").remaining == 8
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            limiter.hit("ann")
+        server.start()
+        assert limiter.hit("ann").remaining == 8
+        store.close()
+
+
+def test_a_server_without_rights_for_us_is_a_store_error(redis_server, redis_client):
+    redis_client.execute_command("ACL", "SETUSER", "nobody", "on", ">secret", "~*", "-@all", "+ping")
+    store = RedisStore(f"redis://nobody:secret@127.0.0.1:{redis_server.port}/0")
+    with pytest.raises(StoreError):
+        Limiter("9/minute", store=store).hit("ann")
+    store.close()
+
+
+class Deaf:
+    """A server that reads a command, counts it and answers with what it is told, or hangs up."""
+
+    def __init__(self, answer):
+        self.answer, self.heard = answer, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0?protocol=2&socket_timeout=0.2"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                while data := connection.recv(1 << 20):
+                    if b"EVAL" not in data:
+                        connection.sendall(b"+OK\r\n" * data.count(b"CLIENT"))
+                        continue
+                    self.heard += 1
+                    if self.answer is not None:
+                        connection.sendall(self.answer)
+                        if not self.answer.endswith(b"\r\n"):
+                            break
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"*6\r\n:1\r\n:", None], ids=["hangs up", "cut reply", "silence"])
+def test_after_a_failure_that_may_have_counted_nothing_is_sent_again(answer):
+    deaf = Deaf(answer)
+    store = RedisStore(deaf.url)
+    limiter = Limiter("9/minute", store=store)
+    for number in range(3):
+        with pytest.raises(StoreUnavailable):
+            limiter.hit("ann")
+        assert deaf.heard == number + 1
+    store.close()
+    deaf.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"*2\r\n:1\r\n:1\r\n", b"+OK\r\n", b"$-1\r\n", b"*6\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n$1\r\nx\r\n"]
+)
+def test_a_reply_that_makes_no_sense_is_a_store_error_and_is_not_asked_for_again(answer):
+    deaf = Deaf(answer)
+    store = RedisStore(deaf.url)
+    with pytest.raises(StoreError):
+        Limiter("9/minute", store=store).hit("ann")
+    assert deaf.heard == 1
+    store.close()
+    deaf.close()
+
+
+def test_cancelled_callers_leave_every_connection_whole(redis_url):
+    async def main():
+        store = AsyncRedisStore(redis_url)
+        limiter = AsyncLimiter("100000/hour", "100000/day", store=store)
+        await limiter.hit("warm")
+        for _ in range(20):
+            tasks = [asyncio.create_task(limiter.hit("ann")) for _ in range(8)]
+            await asyncio.sleep(0)
+            for task in tasks[::2]:
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            for decision in done[1::2]:
+                assert decision.limit in limiter.limits
+                assert 0 < decision.remaining < 100_000
+        peek = await limiter.peek("nobody")
+        assert [part.remaining for part in peek.details] == [100_000, 100_000]
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_threads_share_a_store_and_are_admitted_exactly_the_quota(store):
+    limiter = Limiter("500/hour", store=store)
+    admitted = []
+    crowd = [threading.Thread(target=lambda: admitted.append(sum(bool(limiter.hit("ann")) for _ in range(100)))) for _ in range(20)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert sum(admitted) == 500
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own(store):
+    limiter = Limiter("500/hour", store=store)
+    limiter.hit("ann")
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if all(limiter.hit("ann") for _ in range(50)) else 1)
+        children.append(child)
+    assert all(limiter.hit("ann") for _ in range(50))
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert limiter.peek("ann").remaining == 500 - 1 - 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_of_a_busy_memory_limiter_does_not_hang():
+    limiter = Limiter("1000000/hour", name="forked")
+    stop = threading.Event()
+    crowd = [threading.Thread(target=lambda: [limiter.hit("ann") for _ in iter(stop.is_set, True)]) for _ in range(2)]
+    for thread in crowd:
+        thread.start()
+    codes = []
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if limiter.hit("ann") else 1)
+        codes.append(os.waitpid(child, 0)[1])
+    stop.set()
+    for thread in crowd:
+        thread.join()
+    assert codes == [0] * 20
