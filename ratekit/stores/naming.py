@@ -12,6 +12,7 @@ and no identity can bring a brace of its own.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -38,7 +39,7 @@ class Space(NamedTuple):
 
     def key(self, identity: Canonical) -> str:
         """The key of an identity: printable ASCII, under 200 bytes."""
-        return f"{self.head}{_short(_text(identity), 60)}{self.tail}"
+        return f"{self.head}{escaped(identity)}{self.tail}"
 
 
 Plan = Sequence[tuple[Rule, Space]]
@@ -83,6 +84,12 @@ def canonical(identity: Identity) -> Canonical:
     if isinstance(identity, tuple) and identity:
         return tuple(map(canonical, identity))
     raise ConfigurationError(f"identity {identity!r}: write a str, an int or a tuple of them that is not empty")
+
+
+@lru_cache(maxsize=16_384)
+def escaped(identity: Canonical) -> str:
+    """An identity as it stands in a key."""
+    return _short(_text(identity), 60)
 
 
 def _digest(text: str, purpose: bytes) -> bytes:

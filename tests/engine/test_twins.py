@@ -15,7 +15,7 @@ from ratekit.stores import MemoryStore
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import Ask
 from ratekit.stores.redis import RedisStore
-from ratekit.stores.redis.script import arguments, packed, script_for
+from ratekit.stores.redis.script import Script, packed, request, script_for
 
 ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 TEN_YEARS = 3_653 * 86_400_000
@@ -113,6 +113,15 @@ def test_the_lua_of_every_rule_decides_as_its_python_does(redis_server, pool, hi
     compare(redis_server, pool, history)
 
 
+def evaluated(client, text, parcels, now):
+    connection = client.connection_pool.get_connection()
+    try:
+        connection.send_packed_command([request(parcels, Script(text, ""), now, whole=True)])
+        return connection.read_response()
+    finally:
+        client.connection_pool.release(connection)
+
+
 @given(pool=pools, history=few)
 @settings(max_examples=60)
 def test_without_the_struct_library_the_script_answers_and_writes_the_same_bytes(redis_server, pool, history):
@@ -126,8 +135,9 @@ def test_without_the_struct_library_the_script_answers_and_writes_the_same_bytes
         for move, wanted in history:
             clock.move(move, pool[wanted[0][0]].period)
             asks = line.asks(wanted)
-            words = arguments([packed(asks)], clock())
-            assert with_struct.execute_command("EVAL", script, *words) == without.execute_command("EVAL", hidden, *words)
+            parcels = [packed(asks)]
+            answers = [evaluated(client, text, parcels, clock()) for client, text in ((with_struct, script), (without, hidden))]
+            assert answers[0] == answers[1]
             for ask in asks:
                 key = ask.space.key(ask.identity)
                 assert with_struct.get(key) == without.get(key)

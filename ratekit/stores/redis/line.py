@@ -17,8 +17,8 @@ import hiredis
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Packed, Script, arguments, checked, script_for
-from ratekit.stores.redis.wire import FAULTS, command, translated
+from ratekit.stores.redis.script import Parcel, Script, checked, request, script_for
+from ratekit.stores.redis.wire import FAULTS, translated
 
 MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
@@ -28,19 +28,19 @@ GRACE: Final = 0.002
 """Seconds that a late reply is given to be read, should this process and not the store be late."""
 
 
-class Caller(NamedTuple):
-    """A hit and who waits for it: the future is given the reply and where the hit's integers begin in it."""
+Reply = tuple[Sequence[int], int]
+"""A whole reply and where a hit's integers begin in it."""
 
-    hit: Packed
-    future: "asyncio.Future[tuple[Sequence[int], int]]"
-    deadline: float
+Caller = tuple[Parcel, "asyncio.Future[Reply]"]
+"""A hit and who waits for it."""
 
 
 class Trip(NamedTuple):
-    """A command under way."""
+    """A command under way, and since when its first caller waits."""
 
     callers: Sequence[Caller]
     script: Script
+    since: float
 
 
 class Line(asyncio.Protocol):
@@ -55,21 +55,23 @@ class Line(asyncio.Protocol):
         self._connection: Any = None
         self._transport: Any = None
         self._connecting: asyncio.Task[None] | None = None
-        self._waiting: deque[Caller] = deque()
+        self._waiting: list[Caller] = []
+        self._since = 0.0
         self._flying: deque[Trip] = deque()
-        self._watched: deque[Caller] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._flush_soon = False
 
-    def call(self, hit: Packed) -> "asyncio.Future[tuple[Sequence[int], int]]":
+    def call(self, parcel: Parcel) -> "asyncio.Future[Reply]":
         """Put a hit on the line; the future ends in its reply or in a StoreError, within the budget."""
-        caller = Caller(hit, self._loop.create_future(), self._loop.time() + self._budget)
-        if len(self._waiting) >= MOST_WAITING:
+        waiting, future = self._waiting, self._loop.create_future()
+        waiting.append((parcel, future))
+        if len(waiting) == 1:
+            self._since = self._loop.time()
+            if self._timer is None:
+                self._timer = self._loop.call_at(self._since + self._budget, self._look)
+        elif len(waiting) > MOST_WAITING:
+            waiting.pop()
             raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already")
-        self._waiting.append(caller)
-        self._watched.append(caller)
-        if self._timer is None:
-            self._timer = self._loop.call_at(caller.deadline, self._look)
         if self._transport is None:
             self._connect()
         elif not self._flying:
@@ -77,7 +79,7 @@ class Line(asyncio.Protocol):
         elif not self._flush_soon:
             self._flush_soon = True
             self._loop.call_soon(self._flush)
-        return caller.future
+        return future
 
     @property
     def idle(self) -> bool:
@@ -92,24 +94,25 @@ class Line(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.close()
-        waiting, self._waiting = self._waiting, deque()
-        fail(waiting, StoreUnavailable("the store was closed"))
+        self._fail_waiting(StoreUnavailable("the store was closed"))
 
     # Writing.
 
     def _flush(self) -> None:
         self._flush_soon = False
-        while self._waiting and self._transport is not None:
-            together = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
-            callers = [caller for caller in together if not caller.future.done()]
-            if callers:
-                rules = callers[0].hit.rules.union(*(caller.hit.rules for caller in callers))
-                self._send(Trip(callers, script_for(rules)), "EVALSHA", 1)
+        if self._transport is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        callers = [caller for caller in waiting if not caller[1].done()]
+        for first in range(0, len(callers), MOST_TOGETHER):
+            together = callers[first : first + MOST_TOGETHER]
+            rules = frozenset().union(*{label.rules for (_, label), _ in together})
+            self._send(Trip(together, script_for(rules), self._since), whole=False)
 
-    def _send(self, trip: Trip, name: str, part: int) -> None:
+    def _send(self, trip: Trip, *, whole: bool) -> None:
         now = None if self._clock is None else self._clock()
         self._flying.append(trip)
-        self._transport.write(command(name, trip.script[part], *arguments([caller.hit for caller in trip.callers], now)))
+        self._transport.write(request([parcel for parcel, _ in trip.callers], trip.script, now, whole=whole))
 
     # Reading.
 
@@ -125,20 +128,20 @@ class Line(asyncio.Protocol):
     def _arrived(self, trip: Trip, reply: Any) -> None:
         if isinstance(reply, Exception):
             if str(reply).startswith("NOSCRIPT"):  # it certainly did not run
-                self._send(trip, "EVAL", 0)
+                self._send(trip, whole=True)
             else:
                 fail(trip.callers, translated(redis.exceptions.ResponseError(str(reply))))
             return
         try:
-            checked([caller.hit for caller in trip.callers], reply)
+            checked([parcel for parcel, _ in trip.callers], reply)
         except StoreError as error:
             fail(trip.callers, error)
             return
         at = 1
-        for hit, future, _ in trip.callers:
+        for (_, label), future in trip.callers:
             if not future.done():
                 future.set_result((reply, at))
-            at += hit.width
+            at += label.width
 
     # The time that a caller may wait.
 
@@ -147,11 +150,21 @@ class Line(asyncio.Protocol):
         self._timer = self._loop.call_later(GRACE, self._expire)
 
     def _expire(self) -> None:
-        now = self._loop.time() - GRACE
-        watched = self._watched
-        while watched and (watched[0].future.done() or watched[0].deadline <= now):
-            fail([watched.popleft()], StoreUnavailable(f"no reply within {self._budget:g} s"))
-        self._timer = self._loop.call_at(watched[0].deadline, self._look) if watched else None
+        self._timer = None
+        late = self._loop.time() - GRACE - self._budget
+        error = StoreUnavailable(f"no reply within {self._budget:g} s")
+        oldest = None
+        for trip in self._flying:
+            if trip.since > late:
+                oldest = trip.since
+                break
+            fail(trip.callers, error)
+        if self._waiting and self._since <= late:
+            self._fail_waiting(error)
+        if oldest is None and self._waiting:
+            oldest = self._since
+        if oldest is not None:
+            self._timer = self._loop.call_at(oldest + self._budget, self._look)
 
     # The connection.
 
@@ -168,8 +181,7 @@ class Line(asyncio.Protocol):
             self._transport.set_protocol(self)
             self._flush()
         except FAULTS as error:
-            waiting, self._waiting = self._waiting, deque()
-            fail(waiting, translated(error))
+            self._fail_waiting(translated(error))
         finally:
             self._connecting = None
 
@@ -183,9 +195,13 @@ class Line(asyncio.Protocol):
         if self._waiting:
             self._connect()
 
+    def _fail_waiting(self, error: StoreError) -> None:
+        waiting, self._waiting = self._waiting, []
+        fail(waiting, error)
+
 
 def fail(callers: Iterable[Caller], error: StoreError) -> None:
     """Tell callers who still wait; each gets an error of its own, because raising one marks it."""
-    for caller in callers:
-        if not caller.future.done():
-            caller.future.set_exception(type(error)(str(error)))
+    for _, future in callers:
+        if not future.done():
+            future.set_exception(type(error)(str(error)))

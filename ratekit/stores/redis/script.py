@@ -1,5 +1,5 @@
 """
-The script, and what goes into it and comes out: (asks) -> a packed hit; (packed hits) -> one command; (reply) -> what was seen.
+The script, and what goes into it and comes out: (asks) -> a parcel; (parcels) -> one command; (reply) -> what was seen.
 
 Nothing in here talks to a server, so that threads, event loops and HTTP can share every line of it.
 
@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from hashlib import sha1
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ratekit.algorithms import ALGORITHMS, Mark, Rule
+from ratekit.decision import Decision, decide
 from ratekit.errors import StoreError
+from ratekit.stores.naming import Canonical, Plan, escaped
 from ratekit.stores.protocol import Ask, Seens
+from ratekit.stores.redis.wire import bulk, command
 
 Rules = frozenset[str]
 """The names of the rules that a script is to know."""
@@ -29,13 +32,17 @@ class Script(NamedTuple):
     sha: str
 
 
-class Packed(NamedTuple):
-    """One hit, ready to travel: its keys, its line of numbers, how many integers come back, and which rules it needs."""
+class Label(NamedTuple):
+    """What a hit says besides its keys: its line of numbers, how many keys and integers it takes, which rules it needs."""
 
-    keys: tuple[str, ...]
     words: str
+    keys: int
     width: int
     rules: Rules
+
+
+Parcel = tuple[str, Label]
+"""One hit, ready to travel: its keys, each as it stands in a command, and its label."""
 
 
 @cache
@@ -48,31 +55,40 @@ def script_for(rules: Rules) -> Script:
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-NOTHING: Final = Packed((), "", 0, frozenset())
-
-
 @lru_cache(maxsize=4096)
-def _words(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> tuple[str, int, Rules]:
-    rows: list[list[Any]] = [[rule.limit.algorithm, mode, *mark, *rule.arguments(cost)] for rule, mode, cost, mark in asked]
+def label_of(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> Label:
+    """The label of a hit, from the rule, mode, cost and mark of each of its limits."""
+    rows = [[rule.limit.algorithm, mode, *mark, *rule.arguments(cost)] for rule, mode, cost, mark in asked]
     width = sum(1 + rule.width for rule, _, _, _ in asked)
-    return json.dumps(rows, separators=(",", ":")), width, frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
+    rules = frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
+    return Label(bulk(json.dumps(rows, separators=(",", ":"))), len(rows), width, rules)
 
 
-def packed(asks: Sequence[Ask]) -> Packed:
-    """A hit, packed."""
-    words, width, rules = _words(tuple((ask.rule, ask.mode, ask.cost, ask.mark) for ask in asks))
-    return Packed(tuple(ask.space.key(ask.identity) for ask in asks), words, width, rules)
+NOTHING: Final[Parcel] = ("", Label("", 0, 0, frozenset()))
 
 
-def arguments(hits: Sequence[Packed], now: int | None) -> list[str]:
-    """What follows the script or its hash: the number of keys, the keys, the clock and one line per hit."""
-    keys = [key for hit in hits for key in hit.keys]
-    return [str(len(keys)), *keys, "" if now is None else str(now), *(hit.words for hit in hits)]
+def packed(asks: Sequence[Ask]) -> Parcel:
+    """A hit as a parcel."""
+    if not asks:
+        return NOTHING
+    keys = "".join([bulk(ask.space.key(ask.identity)) for ask in asks])
+    return keys, label_of(tuple([(ask.rule, ask.mode, ask.cost, ask.mark) for ask in asks]))
 
 
-def checked(hits: Sequence[Packed], reply: object) -> list[int]:
+def request(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> bytes:
+    """One command for all parcels, by the script's hash or by its `whole` text."""
+    keys = sum([label.keys for _, label in parcels])
+    words = [label.words for _, label in parcels if label.words]
+    head = command("EVAL", script.text, str(keys)) if whole else command("EVALSHA", script.sha, str(keys))
+    clock = bulk("" if now is None else str(now))
+    # The head counts three words: say how many there are in all.
+    total = f"*{4 + keys + len(words)}{head[2:]}"
+    return "".join([total, *[keys for keys, _ in parcels], clock, *words]).encode("ascii")
+
+
+def checked(parcels: Sequence[Parcel], reply: object) -> list[int]:
     """The reply; raises StoreError where it is not one of this script's."""
-    expected = 1 + sum(hit.width for hit in hits)
+    expected = 1 + sum([label.width for _, label in parcels])
     if not isinstance(reply, list) or len(reply) != expected or set(map(type, reply)) != {int}:
         raise StoreError(f"the server's reply {str(reply)[:100]!r} is not one of ratekit's script: {expected} integers")
     return reply
@@ -86,3 +102,34 @@ def seens(asks: Sequence[Ask], reply: Sequence[int], at: int) -> Seens:
         seen.append(tuple(reply[at:end]))
         at = end
     return Seens(reply[0], seen)
+
+
+class Route:
+    """A limiter's plan, compiled for the wire: what is the same for each of its hits is made once."""
+
+    __slots__ = ("_ends", "_labels", "_plan", "_rows")
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._ends = [(space.head, space.tail) for _, space in plan]
+        self._rows = [(rule.limit, rule.read, 1 + rule.width) for rule, _ in plan]
+        self._labels: dict[tuple[int, int], Label] = {}
+
+    def parcel(self, identity: Canonical, cost: int, mode: int) -> Parcel:
+        """A hit on every limit of the plan."""
+        label = self._labels.get((cost, mode))
+        if label is None:
+            label = label_of(tuple([(rule, mode, cost, (0, 0)) for rule, _ in self._plan]))
+            if len(self._labels) < 1000:
+                self._labels[cost, mode] = label
+        name = escaped(identity)
+        return "".join([bulk(f"{head}{name}{tail}") for head, tail in self._ends]), label
+
+    def decision(self, reply: Sequence[int], at: int, cost: int) -> Decision:
+        """The decision in a reply, whose integers begin at `at`."""
+        parts = []
+        for limit, read, width in self._rows:
+            seen = tuple(reply[at : at + width])
+            parts.append(Decision((seen[0] == 1, limit, read, cost, seen, "store", False, 0, ())))
+            at += width
+        return decide(parts)

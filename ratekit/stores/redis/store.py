@@ -11,11 +11,12 @@ from weakref import WeakKeyDictionary
 
 import redis.asyncio
 
+from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
+from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens
 from ratekit.stores.redis.line import Line
-from ratekit.stores.redis.script import NOTHING, packed, seens
+from ratekit.stores.redis.script import Route, packed, seens
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import FAULTS, connection_options, translated
 
@@ -46,7 +47,13 @@ class RedisStore:
 
     def compile(self, plan: Plan) -> Compiled:
         """A function that hits every limit of `plan` at once."""
-        return partial(hit, self, plan)
+        route, trips, clock = Route(plan), self._trips, self._clock
+
+        def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+            reply = trips.call(route.parcel(identity, cost, mode), None if clock is None else clock())
+            return route.decision(reply, 1, cost)
+
+        return hit
 
     def decide(self, asks: Sequence[Ask]) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
@@ -83,11 +90,17 @@ class AsyncRedisStore:
 
     def compile(self, plan: Plan) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once."""
-        return partial(async_hit, self, plan)
+        route, line = Route(plan), self._line
+
+        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+            reply, at = await line().call(route.parcel(identity, cost, mode))
+            return route.decision(reply, at, cost)
+
+        return hit
 
     async def decide(self, asks: Sequence[Ask]) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""
-        reply, at = await self._line().call(packed(asks) if asks else NOTHING)
+        reply, at = await self._line().call(packed(asks))
         return seens(asks, reply, at)
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:

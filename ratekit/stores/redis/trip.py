@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import redis.exceptions
 
-from ratekit.stores.redis.script import Packed, arguments, checked, script_for
+from ratekit.stores.redis.script import Parcel, checked, request, script_for
 from ratekit.stores.redis.wire import FAULTS, command, translated
 
 
@@ -25,23 +25,24 @@ class Trips:
         self._idle: deque[Idle] = deque()
         self._pid = os.getpid()
 
-    def call(self, hit: Packed, now: int | None) -> list[int]:
+    def call(self, parcel: Parcel, now: int | None) -> list[int]:
         """Send a hit and read its reply; raises StoreError."""
-        script, rest = script_for(hit.rules), arguments([hit], now)
+        script, parcels = script_for(parcel[1].rules), (parcel,)
         try:
-            return checked([hit], self._exchange(command("EVALSHA", script.sha, *rest)))
+            reply = self._exchange(request(parcels, script, now, whole=False))
         except NoScript:
-            return checked([hit], self._exchange(command("EVAL", script.text, *rest)))
+            reply = self._exchange(request(parcels, script, now, whole=True))
+        return checked(parcels, reply)
 
     def command(self, *words: str) -> Any:
         """Send a command and read its reply; raises StoreError."""
-        return self._exchange(command(*words))
+        return self._exchange(command(*words).encode("ascii"))
 
-    def _exchange(self, request: bytes) -> Any:
+    def _exchange(self, words: bytes) -> Any:
         try:
             line = self._take()
             try:
-                line.connection.send_packed_command([request], check_health=False)
+                line.connection.send_packed_command([words], check_health=False)
                 reply = line.connection.read_response()
             except redis.exceptions.ResponseError:
                 self._idle.append(line)

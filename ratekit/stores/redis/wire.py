@@ -11,11 +11,14 @@ from ratekit.errors import StoreError, StoreUnavailable
 FAULTS: Final = (redis.exceptions.RedisError, OSError)
 
 
-def command(*words: str) -> bytes:
+def bulk(word: str) -> str:
+    """A word as it stands in a command. Keys, numbers and the script are ASCII, so that characters are bytes."""
+    return f"${len(word)}\r\n{word}\r\n"
+
+
+def command(*words: str) -> str:
     """A command in the Redis protocol."""
-    # Keys, numbers and the script are ASCII, so that characters are bytes.
-    bulks = [f"${len(word)}\r\n{word}\r\n" for word in words]
-    return f"*{len(words)}\r\n{''.join(bulks)}".encode("ascii")
+    return f"*{len(words)}\r\n{''.join(map(bulk, words))}"
 
 
 def translated(error: Exception) -> StoreError:
