@@ -1,0 +1,69 @@
+"""
+Processes of their own for tests: `run` starts some at once and returns what each printed, as JSON.
+
+    python workers.py async URL LIMIT TASKS HITS     TASKS tasks make HITS hits each on one key
+    python workers.py sync URL LIMIT HITS            one after another
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+
+import redis
+
+from ratekit import AsyncLimiter, Limiter
+
+
+def run(*commands, wrap=()):
+    """Start all commands at once, each behind its own words of `wrap`, and wait for them."""
+    wraps = wrap or [()] * len(commands)
+    lines = [[*before, sys.executable, __file__, *map(str, words)] for before, words in zip(wraps, commands, strict=True)]
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for line in lines]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return [json.loads(output) for output in outputs]
+
+
+def server_time(url):
+    """Microseconds of the server's clock."""
+    with redis.Redis.from_url(url) as client:
+        seconds, rest = client.time()
+    return seconds * 1_000_000 + rest
+
+
+async def tasks(url, limit, count, hits):
+    limiter = AsyncLimiter(limit, store=url, name="processes")
+    await limiter.peek("warm")
+
+    async def one():
+        return sum([bool(await limiter.hit("one key")) for _ in range(hits - 2)])
+
+    times = [server_time(url)]
+    admitted = bool(await limiter.hit("one key"))
+    times.append(server_time(url))
+    admitted += sum(await asyncio.gather(*(one() for _ in range(count))))
+    times.append(server_time(url))
+    admitted += bool(await limiter.hit("one key"))
+    times.append(server_time(url))
+    await limiter.aclose()
+    return {"admitted": admitted, "times": times}
+
+
+def in_a_row(url, limit, hits):
+    with Limiter(limit, store=url, name="processes") as limiter:
+        decisions = [limiter.hit("one key") for _ in range(hits)]
+    return {
+        "admitted": sum(map(bool, decisions)),
+        "waits": [decision.retry_after for decision in decisions if not decision],
+        "wall": time.time(),
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "async":
+        answer = asyncio.run(tasks(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
+    else:
+        answer = in_a_row(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    print(json.dumps(answer))
