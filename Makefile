@@ -44,7 +44,7 @@ redis:
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 .venv/demo: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group demo
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml

@@ -41,7 +41,7 @@ def demo(store: Store = "memory://", seconds: Seconds = 15, plot: Picture = Path
     with plainly(), _ended_by_signals():
         missing = [name for name in NEEDS if find_spec(name) is None]
         if missing:
-            raise ConfigurationError(f"the demo needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+            raise MissingExtra("the demo", " and ".join(missing), "demo")
         if switched_off():
             raise ConfigurationError("there is nothing to see while limiting is switched off: unset RATEKIT_ENABLED")
         open_async_store(store)  # what cannot be is said here and not by the server
