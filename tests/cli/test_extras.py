@@ -39,7 +39,7 @@ def test_a_replay_without_a_picture_needs_no_matplotlib(line):
 def test_the_demo_says_what_it_needs(package):
     done = run_without([package], "demo")
     assert done.returncode == 2
-    assert f"pip install {package}" in done.stderr
+    assert "pip install 'ratekit[demo]'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("parse", "5/minute"), ("replay", "-", "--limit", "5/minute")])
