@@ -24,6 +24,7 @@ from ratekit.limit import Limit
 from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
 from ratekit.request import Request
+from ratekit.stores.off import AsyncOffStore
 from ratekit.stores.protocol import AsyncStore
 from ratekit.workers import warn_of_workers
 
@@ -76,6 +77,8 @@ class RateLimitMiddleware:
         self._proxies = Proxies(trusted_proxies, forwarded_header)
         self._given = store
         self._store: AsyncStore = open_or_take(store)
+        if isinstance(self._store, AsyncOffStore):
+            self._policies = []  # off is off: nothing is asked of a request that could fail
         self._broken: set[str] = set()
         warn_of_workers(store)
 

@@ -8,6 +8,8 @@ import logging
 import anyio
 import pytest
 from calling import Counted, ask, hello, scope_of, statuses
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -399,3 +401,47 @@ def test_switched_off_everything_passes_and_that_is_said(monkeypatch):
     with pytest.warns(RateKitWarning, match="RATEKIT_ENABLED switches all rate limiting off"):
         front = limited("1/minute")
     assert statuses(front) == [200, 200, 200]
+
+
+def test_switched_off_nothing_is_asked_of_a_request_that_could_fail(monkeypatch):
+    monkeypatch.setenv("RATEKIT_ENABLED", "0")
+    with pytest.warns(RateKitWarning):
+        front = limited(
+            policies=[
+                Policy("a", "1/minute"),
+                Policy("b", "1/minute", key="header:x", missing="refuse"),
+                Policy("c", "1/minute", key=lambda _: 1 / 0),
+            ]
+        )
+    assert statuses(front, client=None) == [200, 200, 200]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"x", b"forwarded", b"x-forwarded-for", b"origin", b"\xff"]), st.binary(max_size=80)), max_size=6
+    ),
+    st.text(max_size=20),
+    st.binary(max_size=40),
+    st.sampled_from(["10.0.0.1", "192.0.2.1", "fe80::1%eth0", "testclient", "\0", "a" * 300]),
+)
+def test_no_request_whatever_raises_or_is_a_fault_of_ours(fields, path, query, peer):
+    policies = [
+        Policy("a", "9/minute", match="/*"),
+        Policy("b", "9/minute", key=["header:x", "ip"]),
+        Policy("c", "9/hour", key="header:\x7e"),
+    ]
+    front = limited(policies=policies, trusted_proxies=["10.0.0.0/8"], forwarded_header="forwarded")
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = scope_of("GET /", client=(peer, 1)) | {"path": f"/{path}", "headers": fields, "query_string": query}
+    anyio.run(front, scope, None, send)
+    assert sent[0]["status"] == 200
+
+
+def test_a_megabyte_of_identity_is_an_identity():
+    front = limited(policies=[Policy("p", "1/minute", key="header:x")])
+    long = "x" * 1_000_000
+    assert [ask(front, headers=[("x", value)]).status for value in (long, long + "y", long)] == [200, 200, 429]

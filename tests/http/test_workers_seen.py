@@ -45,13 +45,11 @@ def test_the_number_of_workers_is_read_off_the_command_line_then_the_environment
 
 def test_memory_under_several_workers_draws_a_warning_that_says_what_to_do(monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
-    monkeypatch.setattr(sys, "argv", ["uvicorn", "app:app"])
     with pytest.warns(RateKitWarning, match=r"this server runs 4 workers.*up to 4 times their limits; give store='redis://...'"):
         RateLimitMiddleware(hello, "1/minute", name="workers")
 
 
 def test_one_worker_or_a_shared_store_draws_none(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["uvicorn", "app:app"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         monkeypatch.setenv("WEB_CONCURRENCY", "1")
