@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long check format mutants redis docs clean
+.PHONY: demo test test-long check format mutants bench redis docs clean
 
 demo: .venv/demo
 	$(BIN)/ratekit demo
@@ -21,6 +21,11 @@ test-long: .venv/dev redis
 # Each patch in tests/mutants breaks one promise; the test that it names must turn red.
 mutants: .venv/dev redis
 	$(BIN)/python tests/mutants/run.py
+
+# Every row of docs/performance.md beside its peers, in some 20 minutes. Some: .venv/bin/python benchmarks/run.py --help
+bench: .venv/bench redis
+	@sh benchmarks/get_wrk.sh
+	$(BIN)/python benchmarks/run.py
 
 check: .venv/dev
 	$(BIN)/ruff check .
@@ -52,6 +57,10 @@ redis:
 .venv/dev: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ .venv/demo
+
+.venv/bench: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group bench
+	@touch $@
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
