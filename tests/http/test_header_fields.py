@@ -130,6 +130,11 @@ def test_retry_after_is_whole_seconds_rounded_up_and_at_least_one(microseconds, 
     assert retry_after_fields(decision) == [(b"retry-after", text.encode())]
 
 
+def test_a_refusal_whose_time_was_spent_in_line_says_a_second_too():
+    admitted = Limiter("1/minute", store=MemoryStore()).peek("x")
+    assert retry_after_fields(admitted) == [(b"retry-after", b"1")]
+
+
 def test_a_limit_shorter_than_a_second_says_a_second():
     app = limited("1/10ms")
     assert ask(app).status == 200

@@ -35,6 +35,11 @@ def test_a_header_is_a_key():
     assert statuses(app, headers=[(KEY.upper(), "a")], times=1) == [429]
 
 
+def test_a_headers_name_in_a_key_is_known_in_any_case():
+    app = limited(Policy("daily", "1/day", key="header:X-API-Key", missing="refuse"))
+    assert [ask(app, headers=[(KEY, value)]).status for value in ("a", "a", "b")] == [200, 429, 200]
+
+
 @pytest.mark.parametrize("headers", [[], [(KEY, "")]])
 def test_absent_or_empty_a_header_means_the_clients_address(headers):
     app = limited(by_header())
