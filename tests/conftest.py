@@ -6,7 +6,7 @@ import os
 
 import pytest
 import servers
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from ratekit.testing import ManualClock
 
@@ -15,7 +15,8 @@ LONG = os.environ.get("RATEKIT_LONG", "0") == "1"
 CALM = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 settings.register_profile("short", max_examples=100, derandomize=True, database=None, print_blob=True, **CALM)
 settings.register_profile("long", max_examples=2_000, **CALM)
-settings.load_profile("long" if LONG else "short")
+settings.register_profile("red or green", settings.get_profile("short"), phases=[Phase.explicit, Phase.generate])
+settings.load_profile(os.environ.get("RATEKIT_PROFILE", "long" if LONG else "short"))
 
 
 def pytest_collection_modifyitems(config, items):

@@ -150,6 +150,20 @@ def test_nobody_is_forgiven_however_many_others_come(clock):
     assert not any(limiter.hit(number) for number in range(2_000))
 
 
+def test_what_still_counts_survives_the_leaving_of_what_does_not(clock):
+    limiter = Limiter("1/minute", store=MemoryStore(max_keys=1_000, clock=clock))
+    for number in range(100):
+        limiter.hit(f"early {number}")
+    clock.advance(30)
+    for number in range(100):
+        limiter.hit(f"late {number}")
+    clock.advance(30)
+    for number in range(200):
+        limiter.hit(f"new {number}")
+    assert not any(limiter.hit(f"late {number}") for number in range(100))
+    assert all(limiter.hit(f"early {number}") for number in range(100))
+
+
 def test_an_identity_stays_with_its_bucket_until_that_is_as_new_even_when_room_returns(clock):
     store, limiter = filled(clock, "3/minute")
     clock.advance(30)

@@ -30,6 +30,7 @@ waits = st.one_of(
     st.integers(0, 3_000),
     st.tuples(st.sampled_from([1, 7, 60, 1_000, 10**6]), st.integers(0, 2_000)).map(lambda pair: pair[0] * pair[1]),
     st.tuples(st.just("of"), st.integers(0, 80)),
+    st.tuples(st.sampled_from(["wait", "more", "reset"]), st.integers(-1, 1)),
     st.integers(0, 10**14),
 )
 modes = st.one_of(st.just(SPEND), st.integers(LOOK, GIVE))
@@ -65,9 +66,15 @@ class Clock:
     def __call__(self):
         return self.now
 
-    def move(self, how, period):
-        self.now += period * how[1] // 40 if isinstance(how, tuple) else how
-        self.now = min(self.now, 2**52 - 1)
+    def move(self, how, period, last):
+        """By microseconds, by a share of a period, or to about an instant that the last answer named."""
+        if isinstance(how, int):
+            by = how
+        elif how[0] == "of":
+            by = period * how[1] // 40
+        else:
+            by = max(0, getattr(last, how[0]) + how[1]) if last is not None else 0
+        self.now = min(self.now + by, 2**52 - 1) if by < 2**52 else self.now
 
 
 class Line:
@@ -96,12 +103,14 @@ def compare(redis_server, pool, history):
     line = Line(pool, str(time.monotonic_ns()))
     for entry in line.plan:
         memory.compile((entry,))  # of two periods the longer one says when a key is forgotten; Redis forgets nothing meanwhile
+    last = None
     try:
         for move, wanted in history:
-            clock.move(move, pool[wanted[0][0]].period)
+            clock.move(move, pool[wanted[0][0]].period, last)
             asks = line.asks(wanted)
             python, lua = memory.decide(asks), remote.decide(asks)
             assert figures(asks, python) == figures(asks, lua)
+            last = figures(asks, python)[0][1]
             line.remember(wanted, asks, python)
     finally:
         remote.close()
@@ -133,7 +142,7 @@ def test_without_the_struct_library_the_script_answers_and_writes_the_same_bytes
     with redis_server.client(db=1) as with_struct, redis_server.client(db=2) as without:
         store = RedisStore(with_struct, clock=clock)
         for move, wanted in history:
-            clock.move(move, pool[wanted[0][0]].period)
+            clock.move(move, pool[wanted[0][0]].period, None)
             asks = line.asks(wanted)
             parcels = [packed(asks)]
             answers = [evaluated(client, text, parcels, clock()) for client, text in ((with_struct, script), (without, hidden))]

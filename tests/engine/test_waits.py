@@ -102,8 +102,8 @@ def test_a_sole_caller_is_let_in_after_exactly_retry_after(redis_url, clock, alg
     for number in range(60):
         limit = random_limit(dice, algorithm)
         limiter = Limiter(limit, store=store, name=f"wait-{number}")
-        for _ in range(dice.randint(1, 6)):
-            limiter.hit("ann", cost=dice.randint(1, limit.capacity))
+        for _ in range(dice.randint(1, 9)):
+            limiter.hit("ann", cost=dice.choice([1, max(1, limit.capacity // 5), dice.randint(1, limit.capacity)]))
             clock.advance_us(dice.randint(0, limit.period // 2))
         cost = dice.randint(1, limit.capacity)
         refused = limiter.hit("ann", cost=cost)
