@@ -1,0 +1,249 @@
+"""
+Denials: what is known to be refused, remembered in this process in front of a store that costs a trip.
+
+Pure: no I/O and no clock. Every instant is microseconds of one local monotonic clock, the same for the whole process, that the
+caller has read.
+
+Why never one false refusal, while nothing else lowers the state: a question is sent at S, decided by the store at its instant D
+and answered at C, so that D lies between the two by the local clock. Each limit that was violated refuses until D + its own wait,
+and a hit is refused while any limit refuses: until D + the longest wait W. At a local instant t the store has advanced since D by
+at most t - S, so while t < S + W it still refuses. What others spend in between only makes that later. (The clocks must run at
+one rate: 100 ppm are 0.1 ms of the second that a memory lasts. The store's microsecond may begin elsewhere than ours: a trip
+takes longer.) Somebody who is told at t to wait for W - (t - C) comes at C + W, which is D + W or later: never too early.
+
+Costs: what the rules saw of a refusal tells how long any other cost must wait too, by the very `read` that the store's answers
+use; where it does not (sliding_window tells the wait of the cost that was asked, and some others') the store is asked, and its
+answer remembered beside. An identity that brings more than COSTS such costs within the second is shown a wait that may be too
+short, until which it is certainly refused; then the store is asked again.
+
+What lowers the state: this process's own reset and give-back, after which `forget` is called; of what others do, and of a change
+of limit elsewhere, the memory hears at most `seconds` late. A limiter by other limits has a memory of its own.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+from weakref import WeakSet, WeakValueDictionary
+
+from ratekit.decision import NEVER, Decision, Figures, Read, Seen
+from ratekit.errors import ConfigurationError
+from ratekit.limit import Limit
+from ratekit.stores.naming import Canonical, Plan
+
+COSTS: Final = 8
+"""Different costs that are remembered of one identity."""
+STAMPS: Final = 1024
+"""Instants kept of the latest forgetting; identities that share one are remembered a little less, never wrongly."""
+PACE: Final = 2
+"""Old memories that each new one pays to look at."""
+
+_make: Final[Callable[[type[Decision], tuple[Any, ...]], Decision]] = tuple.__new__
+_LOCK: Final = threading.Lock()
+"""Held for a few microseconds after a trip, not while a cost that is known is looked up."""
+if hasattr(os, "register_at_fork"):  # a child never finds it held by a thread that it does not have
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+
+class Refusal:
+    """One cost is refused until `until`. Made cheaply from an answer; `of` works out what a local refusal takes, when one is due."""
+
+    __slots__ = ("came", "decision", "exact", "limit", "over", "parts", "read", "sent", "until")
+
+    exact: bool
+    limit: Limit
+    over: int | None
+    parts: Sequence[tuple[int, Limit, Read, int | None]]
+    read: Read
+
+    def __init__(self, decision: Decision, sent: int, came: int) -> None:
+        self.decision, self.sent, self.came = decision, sent, came
+        self.until = -NEVER  # nothing is worked out yet
+
+    def of(self, cost: int, lasts: int) -> "Refusal":
+        """What this answer says of a cost; `until` is long past where it would have been admitted."""
+        refusal = Refusal(self.decision, self.sent, self.came)
+        parts = self.decision.details
+        told = [_figures(part, cost) for part in parts]
+        says = [
+            (figures.wait, part[1], partial(_aged, figures, cost, part[1].capacity), part[7])
+            for (figures, _), part in zip(told, parts, strict=True)
+        ]
+        wait, refusal.limit, refusal.read, refusal.over = max(says, key=lambda one: one[0])
+        refusal.until = self.sent + min(wait, lasts) if wait else -NEVER
+        refusal.exact = all(exact for _, exact in told)
+        refusal.parts = says if len(says) > 1 else ()
+        return refusal
+
+    def joint(self, cost: int, age: int) -> Decision:
+        """The refusal of a hit on several limits, with what each of them says."""
+        details = [
+            _make(Decision, (wait <= age, limit, read, cost, (wait <= age, age), "denials", False, over, ()))
+            for wait, limit, read, over in self.parts
+        ]
+        return _make(Decision, (False, self.limit, self.read, cost, (0, age), "denials", False, self.over, tuple(details)))
+
+
+class Family:
+    """The memories of one name, so that a reset or a give-back through one limiter is heard by all; and when that was."""
+
+    __slots__ = ("__weakref__", "members", "stamps")
+
+    def __init__(self) -> None:
+        self.members: WeakSet[Denials] = WeakSet()
+        self.stamps = [-NEVER] * STAMPS
+
+
+_FAMILIES: Final[WeakValueDictionary[str, Family]] = WeakValueDictionary()
+
+
+class Denials:
+    """
+    The refusals of one compiled limiter, each remembered for at most `seconds` (0: none), at most `max_keys` identities at a time.
+
+    Ask `refuse` before a trip, hand every answer to `learn`, and call `forget` when a reset or a give-back has been answered (or
+    has failed: it may have happened). Threads and event loops may share it.
+
+    >>> from ratekit import Limit
+    >>> from ratekit.stores import MemoryStore
+    >>> from ratekit.stores.naming import plan_of
+    >>> plan = plan_of([Limit(1, per=60)], prefix="ratekit", name="docs")
+    >>> hit, denials = MemoryStore(clock=lambda: 0).compile(plan), Denials(plan)
+    >>> denials.learn("user:42", hit("user:42", 1, 1), sent=0, came=1_000)
+    >>> denials.learn("user:42", hit("user:42", 1, 1), sent=1_000, came=2_000)
+    >>> decision = denials.refuse("user:42", 1, now=502_000)
+    >>> decision.source, decision.retry_after
+    ('denials', 59.5)
+    """
+
+    def __init__(self, plan: Plan, *, seconds: float = 1.0, max_keys: int = 10_000) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+            raise ConfigurationError(f"deny_cache {seconds!r}: write seconds from 0, which is off")
+        if type(max_keys) is not int or max_keys < 1:
+            raise ConfigurationError(f"max_keys {max_keys!r}: write a whole number of at least 1")
+        self._lasts = int(seconds * 1_000_000)
+        self._max_keys = max_keys
+        # Per identity its refusals by cost, the latest last; of the identities the longest unheard of first.
+        self._known: OrderedDict[Canonical, dict[int, Refusal]] = OrderedDict()
+        with _LOCK:
+            self._family = _FAMILIES.setdefault(plan[0][1].head, Family())
+            self._family.members.add(self)
+
+    def __len__(self) -> int:
+        """The identities of which something is remembered, perhaps no longer true."""
+        return len(self._known)
+
+    def refuse(self, identity: Canonical, cost: int, now: int) -> Decision | None:
+        """
+        The refusal of a hit that the store would refuse at `now`, or None: then it must be asked. Not for peeks.
+
+        It is what the store said, aged: `retry_after`, `more_after` and `reset_after` are counted from when the answer came,
+        `remaining` is what is known to be left at least.
+        """
+        known = self._known.get(identity)
+        if known is None:
+            return None
+        refusal = known.get(cost)
+        if refusal is None or now >= refusal.until:
+            refusal = self._infer(known, cost, now)
+            if refusal is None:
+                return None
+        age = now - refusal.came
+        if refusal.parts:
+            return refusal.joint(cost, age)
+        return _make(Decision, (False, refusal.limit, refusal.read, cost, (0, age), "denials", False, refusal.over, ()))
+
+    def learn(self, identity: Canonical, decision: Decision, sent: int, came: int) -> None:
+        """
+        Take an answer of the store to a hit that was sent at `sent` and came back at `came`.
+
+        A refusal is remembered. After an admission an older refusal of a larger cost would still be true, but its wait too short
+        by what was spent: it is let go.
+        """
+        if decision[0]:
+            if identity in self._known:
+                with _LOCK:
+                    self._known.pop(identity, None)
+            return
+        if came - sent >= self._lasts or decision[5] != "store":
+            return
+        refusal = Refusal(decision, sent, came)
+        with _LOCK:
+            if sent <= self._family.stamps[hash(identity) % STAMPS]:
+                return
+            known = self._known.pop(identity, None) or {}
+            known.pop(decision[3], None)
+            if len(known) >= COSTS:
+                del known[next(iter(known))]
+            known[decision[3]] = refusal
+            self._known[identity] = known
+            self._trim(came)
+
+    def forget(self, identity: Canonical, now: int) -> None:
+        """
+        Let go of an identity, in every memory of this limiter's name: at `now` a reset or a give-back has been answered.
+
+        Answers to what was sent before that will not be remembered either: they may be older than the reset.
+        """
+        family = self._family
+        with _LOCK:
+            stamp = hash(identity) % STAMPS
+            family.stamps[stamp] = max(family.stamps[stamp], now)
+            for member in family.members:
+                member._known.pop(identity, None)
+
+    def _infer(self, known: dict[int, Refusal], cost: int, now: int) -> Refusal | None:
+        """What the answers to hits of this and of other costs say of a cost, the latest that says anything first."""
+        with _LOCK:
+            room = cost in known or len(known) < COSTS
+            for other in reversed(known.values()):
+                if now >= other.sent + self._lasts:
+                    continue
+                refusal = other.of(cost, self._lasts)
+                if now < refusal.until and (refusal.exact or not room):
+                    if room:  # if the identity has been forgotten meanwhile, so has this dict
+                        known[cost] = refusal
+                    return refusal
+        return None
+
+    def _trim(self, now: int) -> None:
+        known = self._known
+        for _ in range(PACE):
+            oldest = next(iter(known))
+            if len(known) <= self._max_keys and next(reversed(known[oldest].values())).sent + self._lasts > now:
+                return
+            del known[oldest]
+
+
+def _figures(part: Decision, cost: int) -> tuple[Figures, bool]:
+    """What one limit would have said of a cost when it said `part`, and whether that is exact or its `wait` the least possible."""
+    figures, limit, asked = part.figures, part.limit, part[3]
+    if cost == asked:
+        return figures, True
+    if cost <= figures.remaining:
+        return figures._replace(wait=0), True
+    if cost > limit.capacity:
+        return figures._replace(wait=NEVER), True
+    if limit.algorithm != "sliding_window":
+        return part[2](cost, (0, *part[4][1:])), True
+    # Waits grow with the cost: `more` is that of the least cost that does not fit, `reset` that of the quota.
+    least = figures.wait if figures.wait and asked < cost else figures.more
+    most = figures.more if cost == figures.remaining + 1 else figures.wait if cost < asked <= limit.capacity else figures.reset
+    return figures._replace(wait=least), least == most
+
+
+def _aged(told: Figures, cost: int, capacity: int, _cost: int, seen: Seen) -> Figures:
+    """Figures of `cost` as they stand `seen[1]` microseconds after they were told: no wait too short, no unit too many."""
+    age = seen[1]
+    wait, remaining, more, reset = told
+    if reset <= age:
+        return Figures(wait if wait >= NEVER else 0, capacity, 0, 0)
+    if wait <= age:  # what was asked fits by now
+        wait, remaining = 0, max(remaining, cost)
+    elif wait < NEVER:
+        wait -= age
+    if more:  # once that has passed, more than `remaining` is sure when the cost fits, or when all does
+        more = more - age if more > age else wait if 0 < wait < NEVER else reset - age
+    return Figures(wait, remaining, more, reset - age)
