@@ -10,6 +10,8 @@ The libraries, each in its best fair configuration: everything that can be prepa
 - nobody waits for a permit, nobody sends header fields, nobody asks for what is left: one hit, one answer.
 """
 
+import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,6 +25,8 @@ A quota that nothing here exhausts: per minute, but for token buckets the burst,
 faster than it is hit is always as new, which libraries may forget: that would measure first hits.
 """
 REFILL = 1_000
+TRIES = 20
+"""How often a new limiter is asked, a tenth of a second apart, until its store answers: connecting is not what is measured."""
 
 Hit = Callable[[str], Any]
 
@@ -102,16 +106,18 @@ def throttled_async_hit(algorithm: str, quota: int, store: str, *, waiting: bool
     return _throttled(throttled.asyncio, "redis.asyncio", algorithm, quota, store, waiting=waiting)
 
 
-def _throttled(module: Any, client: str, algorithm: str, quota: int, store: str, *, waiting: bool = False) -> Hit:
+def throttled_store(module: Any, client: str, store: str, *, waiting: bool = False) -> Any:
+    """A store of throttled-py; `client` is "redis" or "redis.asyncio"."""
     if store == "memory://":
-        place = module.MemoryStore(options={"MAX_SIZE": 100_000})
-    else:
-        kind = "BlockingConnectionPool" if waiting else "ConnectionPool"
-        kwargs = {"max_connections": WAITING if waiting else CONNECTIONS}
-        place = module.RedisStore(
-            server=store, options={"CONNECTION_POOL_CLASS": f"{client}.{kind}", "CONNECTION_POOL_KWARGS": kwargs}
-        )
+        return module.MemoryStore(options={"MAX_SIZE": 100_000})
+    kind, most = ("BlockingConnectionPool", WAITING) if waiting else ("ConnectionPool", CONNECTIONS)
+    options = {"CONNECTION_POOL_CLASS": f"{client}.{kind}", "CONNECTION_POOL_KWARGS": {"max_connections": most}}
+    return module.RedisStore(server=store, options=options)
+
+
+def _throttled(module: Any, client: str, algorithm: str, quota: int, store: str, *, waiting: bool = False) -> Hit:
     rate = module.per_min(REFILL, burst=quota) if algorithm == "token_bucket" else module.per_min(quota)
+    place = throttled_store(module, client, store, waiting=waiting)
     return module.Throttled(using=THROTTLED[algorithm], quota=rate, store=place).limit
 
 
@@ -146,7 +152,8 @@ def pyrate_hit(algorithm: str, quota: int, store: str) -> Hit:
     import redis
 
     client = None if store == "memory://" else redis.Redis(connection_pool=pool(redis, store))
-    return partial(pyrate_limiter(algorithm, quota, client).try_acquire, blocking=False)
+    # blocking: else it refuses, without a look at the bucket, whenever another thread holds its lock.
+    return partial(pyrate_limiter(algorithm, quota, client).try_acquire, blocking=True)
 
 
 def pyrate_async_hit(algorithm: str, quota: int, store: str) -> Hit:
@@ -166,20 +173,29 @@ ASYNC = {
 
 
 def sync_hit(library: str, algorithm: str, quota: int, store: Any) -> Hit:
-    """`hit(key)` of a library; it has admitted one hit."""
-    hit = SYNC[library](algorithm, quota, store)
-    check(library, hit("first"))
-    return hit
+    """`hit(key)` of a library; the store has admitted one hit."""
+    hit, good = SYNC[library](algorithm, quota, store), stored(library)
+    for _ in range(TRIES):
+        if good(answer := hit("first")):
+            return hit
+        time.sleep(0.1)
+    raise RuntimeError(f"{library} refused, or decided without the store: {answer!r}")
 
 
 async def async_hit(library: str, algorithm: str, quota: int, store: Any, **options: Any) -> Hit:
-    """Awaitable `hit(key)` of a library; it has admitted one hit."""
-    hit = ASYNC[library](algorithm, quota, store, **options)
-    check(library, await hit("first"))
-    return hit
+    """Awaitable `hit(key)` of a library; the store has admitted one hit."""
+    hit, good = ASYNC[library](algorithm, quota, store, **options), stored(library)
+    for _ in range(TRIES):
+        if good(answer := await hit("first")):
+            return hit
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"{library} refused, or decided without the store: {answer!r}")
 
 
-def check(library: str, answer: Any) -> None:
-    """Nobody is measured who refuses."""
-    if not (not answer.limited if library == "throttled-py" else bool(answer)):
-        raise RuntimeError(f"{library} refused: {answer!r}")
+def stored(library: str) -> Callable[[Any], bool]:
+    """Whether an answer is a hit that was admitted, and by the store: what was refused or decided without it is not counted."""
+    if library == "ratekit":
+        return lambda answer: answer.allowed and answer.source == "store"
+    if library == "throttled-py":
+        return lambda answer: not answer.limited
+    return bool

@@ -12,6 +12,8 @@ from itertools import cycle
 from typing import Any
 
 Hit = Callable[[str], Awaitable[Any]]
+Stored = Callable[[Any], bool]
+Figures = dict[str, float]
 
 KEYS = [f"user:{i}" for i in range(1000)]
 LOST_AFTER = 1.0
@@ -25,24 +27,35 @@ def wandering_keys() -> Iterator[str]:
     return cycle(random.Random(1).sample(KEYS, len(KEYS)))
 
 
-async def closed(hit: Hit, tasks: int, seconds: float) -> float:
-    """Hits a second of `tasks` callers, each of which hits again as soon as it has its answer."""
-    keys, done, running = wandering_keys(), 0, True
+async def closed(hit: Hit, stored: Stored, tasks: int, seconds: float) -> Figures:
+    """
+    Hits a second of `tasks` callers, each of which hits again as soon as it has its answer. One answer in 16 is looked at, and the
+    share of those that were no hits on the store (`stored` says) is taken off.
+    """
+    keys, done, odd, running = wandering_keys(), 0, 0, True
 
     def stop() -> None:
         nonlocal running
         running = False
 
     async def caller() -> None:
-        nonlocal done
+        nonlocal done, odd
         while running:
-            await hit(next(keys))
+            answer = await hit(next(keys))
+            if not done & 15:
+                odd += not stored(answer)
             done += 1
 
     asyncio.get_running_loop().call_later(seconds, stop)
     start = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(tasks)))
-    return done / (time.perf_counter() - start)
+    return counted(done, odd, time.perf_counter() - start)
+
+
+def counted(done: int, odd: int, seconds: float) -> Figures:
+    """Hits a second, without the share of one in 16 that were none, which is shown."""
+    share = min(odd * 16 / max(done, 1), 1.0)
+    return {"figure": done * (1 - share) / seconds, "not by the store %": 100 * share}
 
 
 class Turnstile:
@@ -70,38 +83,40 @@ class Turnstile:
             self._loop.call_soon(self._turn)
 
 
-async def staggered(hit: Hit, tasks: int, seconds: float) -> float:
+async def staggered(hit: Hit, stored: Stored, tasks: int, seconds: float) -> Figures:
     """Hits a second of `tasks` callers that arrive one by one."""
     through = Turnstile()
 
-    async def arrive_and_hit(key: str) -> None:
+    async def arrive_and_hit(key: str) -> Any:
         await through()
-        await hit(key)
+        return await hit(key)
 
-    return await closed(arrive_and_hit, tasks, seconds)
+    return await closed(arrive_and_hit, stored, tasks, seconds)
 
 
-async def alone(hit: Hit, seconds: float) -> dict[str, float]:
-    """The median time in microseconds that one caller waits, and the 99th percentile."""
+async def alone(hit: Hit, stored: Stored, seconds: float) -> Figures:
+    """The median time in microseconds that one caller waits, and the 99th percentile, of hits on the store."""
     waits, keys, end = [], wandering_keys(), time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
-        await hit(next(keys))
-        waits.append(time.perf_counter() - start)
+        answer = await hit(next(keys))
+        took = time.perf_counter() - start
+        if stored(answer):
+            waits.append(took)
     return {"figure": statistics.median(waits) * 1e6, "p99": percentile(waits, 0.99) * 1e6}
 
 
-async def open_load(hit: Hit, rate: int, seconds: float) -> dict[str, float]:
+async def open_load(hit: Hit, stored: Stored, rate: int, seconds: float) -> Figures:
     """
     Calls that come at `rate` a second whatever becomes of the earlier ones. Waits count from when a call was due. A call is lost
-    that raises, or has no answer within a second, or would have come to a crowd.
+    that raises, has no answer within a second, is no hit on the store, or would have come to a crowd.
     """
     loop, keys = asyncio.get_running_loop(), wandering_keys()
     waits: list[float] = []
     under_way: set[asyncio.Task[None]] = set()
 
     async def call(due: float) -> None:
-        await hit(next(keys))
-        waits.append(time.perf_counter() - due)
+        if stored(await hit(next(keys))):
+            waits.append(time.perf_counter() - due)
 
     gap, number, start = 1 / rate, int(rate * seconds), time.perf_counter()
     for i in range(number):

@@ -28,7 +28,8 @@ Figures = dict[str, float]
 class Side:
     """
     One side of a comparison. `make(*args)` runs in the side's own process, once, and gives `sample(scale)`: a number or Figures, at
-    once or awaited; scale 1.0 is a full sample, less a shorter one. `core` pins the process where the system can.
+    once or awaited; scale 1.0 is a full sample, less a shorter one. A sample that has a `close` is closed at the end. `core` pins the
+    process where the system can.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Goal:
     def __str__(self) -> str:
         if self.sign == "x":
             return f"{self.figure:g}x as fast"
-        return f"{self.metric or 'ratio'} {self.sign} {self.figure:g}"
+        what = "" if self.metric == "figure" else f"{self.metric or 'ratio'} "
+        return f"{what}{self.sign} {self.figure:g}"
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _work(pipe: Any, side: Side) -> None:
         def finished(value: Any) -> Any:
             return runner.run(value) if inspect.iscoroutine(value) else value
 
+        sample = None
         try:
             sample = finished(side.make(*side.args))
             pipe.send({})
@@ -142,20 +145,24 @@ def _work(pipe: Any, side: Side) -> None:
         except Exception:
             pipe.send({"error": traceback.format_exc()})
         except (KeyboardInterrupt, EOFError):
-            return
-        # What a library leaves running (timers, connections) ends with the process, silently.
-        os._exit(0)
+            pass  # the run was stopped
+        finally:
+            if hasattr(sample, "close"):
+                sample.close()
+            # What a library leaves running (timers, connections) ends with the process, silently.
+            os._exit(0)
 
 
 def measure(row: Row, scale: float, rounds: int | None = None) -> dict[str, list[Figures]]:
-    """The samples of every side, taken in turns: A B C, C B A, A B C ..."""
+    """The samples of every side, taken in turns: A B C, C B A, A B C ... With `rounds` it is a short run, without warming up."""
     workers = []
     try:
         workers += [Worker(side) for side in row.sides]
         for worker in workers:
             worker.ready()
-        for worker in workers:
-            worker.sample(scale / 10)
+        if rounds is None:
+            for worker in workers:
+                worker.sample(scale / 10)
         samples: dict[str, list[Figures]] = {worker.name: [] for worker in workers}
         for turn in range(rounds or row.rounds):
             for worker in workers if turn % 2 == 0 else reversed(workers):
@@ -200,4 +207,5 @@ def reached(row: Row, samples: dict[str, list[Figures]]) -> list[tuple[Goal, flo
 def pin(process: int, core: int) -> None:
     """Keep a process on one core, where the system can."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process, {sorted(os.sched_getaffinity(0))[core]})
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process, {cores[core % len(cores)]})

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import references
-from libraries import PLENTY, async_hit, ratekit_limit
+from libraries import PLENTY, async_hit, ratekit_limit, stored
 from loads import KEYS, alone, closed, open_load, staggered
 from measure import Goal, Row, Side
 
@@ -61,20 +61,20 @@ async def fill_buckets(url: str) -> None:
 async def loaded(load: Load, library: str, algorithm: str, tasks: int, url: str) -> Callable[[float], Any]:
     """Hits a second under a load of so many tasks."""
     hit = await hit_of(library, algorithm, url)
-    return lambda scale: load(hit, tasks, SECONDS * scale)
+    return lambda scale: load(hit, stored(library), tasks, SECONDS * scale)
 
 
 async def lonely(library: str, url: str) -> Callable[[float], Any]:
     """Microseconds a hit, nobody else around."""
     hit = await hit_of(library, "fixed_window", url)
-    return lambda scale: alone(hit, SECONDS * scale)
+    return lambda scale: alone(hit, stored(library), SECONDS * scale)
 
 
 async def flooded(library: str, url: str) -> Callable[[float], Any]:
     """Microseconds a hit at an open load; peers with the pool that waits for a connection."""
     options = {"waiting": True} if library in ("limits", "throttled-py") else {}
     hit = await hit_of(library, "fixed_window", url, **options)
-    return lambda scale: open_load(hit, OPEN_RATE, OPEN_SECONDS * scale)
+    return lambda scale: open_load(hit, stored(library), OPEN_RATE, OPEN_SECONDS * scale)
 
 
 async def by_many(way: str, url: str) -> Callable[[float], Any]:

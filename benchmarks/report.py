@@ -69,6 +69,8 @@ def spread(row: Record, before: str = "") -> str:
 def figures(samples: list[Figures], unit: str) -> str:
     """A side's medians."""
     found = medians(samples)
+    if found.get("not by the store %") == 0:
+        del found["not by the store %"]
     first = f"{short(found.pop('figure'))} {unit}"
     return ", ".join([first, *(f"{name} {short(value)}" for name, value in found.items())])
 
