@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import Any
 
 import apps
-from measure import Goal, Row, Side
+from measure import Figures, Goal, Row, Side
 
 REQUESTS = 6_000
 TURNS = 10
@@ -104,12 +104,14 @@ async def added(library: str, store: str, tasks: int) -> Any:
         if await status(app) != 200:
             raise RuntimeError(f"{library} answered {await status(app)}")
 
-    async def sample(scale: float) -> float:
+    async def sample(scale: float) -> Figures:
         requests, extra = max(int(REQUESTS * scale / TURNS), tasks), 0.0
+        before = apps.by_the_store(library, store)
         for _ in range(TURNS):
             extra -= await seconds(bare, requests, tasks)
             extra += await seconds(limited, requests, tasks)
-        return extra / (requests * TURNS) * 1e6
+        aside = apps.beside_the_store(before, apps.by_the_store(library, store), requests * TURNS)
+        return {"figure": extra / (requests * TURNS) * 1e6, "not by the store %": aside}
 
     return sample
 

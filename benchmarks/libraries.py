@@ -5,8 +5,8 @@ The libraries, each in its best fair configuration: everything that can be prepa
 - limits: one strategy object, the parsed item bound; over asyncio its redis-py implementation, which is faster than coredis here.
 - throttled-py: one Throttled object for all keys; its memory store with room for all of them (the default forgets beyond 1,024).
 - pyrate-limiter: a factory that finds each key's own bucket in a dict; state buckets (GCRA), its fastest; nothing scheduled.
-- everyone over Redis: hiredis, and redis-py's ConnectionPool with more connections than there are callers: a fifth faster here than
-  BlockingConnectionPool, which queues for a connection. Only an open load needs the latter (`waiting`): there callers have no bound.
+- everyone over Redis: hiredis, and redis-py's ConnectionPool with more connections than there are callers: a fifth faster here
+  than BlockingConnectionPool, which queues for one. Only an open load needs the latter (`waiting`): its callers have no bound.
 - nobody waits for a permit, nobody sends header fields, nobody asks for what is left: one hit, one answer.
 """
 

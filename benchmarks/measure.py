@@ -27,9 +27,9 @@ Figures = dict[str, float]
 @dataclass(frozen=True)
 class Side:
     """
-    One side of a comparison. `make(*args)` runs in the side's own process, once, and gives `sample(scale)`: a number or Figures, at
-    once or awaited; scale 1.0 is a full sample, less a shorter one. A sample that has a `close` is closed at the end. `core` pins the
-    process where the system can.
+    One side of a comparison. `make(*args)` runs in the side's own process, once, and gives `sample(scale)`: a number or Figures,
+    at once or awaited; scale 1.0 is a full sample, less a shorter one. A sample that has a `close` is closed at the end. `core`
+    pins the process where the system can.
     """
 
     name: str

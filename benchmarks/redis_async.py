@@ -38,7 +38,7 @@ async def hit_of(library: str, algorithm: str, url: str, **options: Any) -> Any:
 
 
 async def fill_buckets(url: str) -> None:
-    """Every key as after a minute of steady traffic: hits in all the buckets of its sliding window, by a clock that comes from then."""
+    """Every key as after a minute of steady traffic: a hit in each bucket of its window, by a clock that comes from then."""
     import redis.asyncio
 
     from ratekit import AsyncLimiter

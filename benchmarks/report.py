@@ -69,8 +69,9 @@ def spread(row: Record, before: str = "") -> str:
 def figures(samples: list[Figures], unit: str) -> str:
     """A side's medians."""
     found = medians(samples)
-    if found.get("not by the store %") == 0:
-        del found["not by the store %"]
+    for name in ("not by the store %", "refused %"):
+        if not found.get(name):
+            found.pop(name, None)
     first = f"{short(found.pop('figure'))} {unit}"
     return ", ".join([first, *(f"{name} {short(value)}" for name, value in found.items())])
 

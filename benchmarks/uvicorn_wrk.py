@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import apps
 from apps import ENDLESS
 from machine import free_port
 from measure import Figures, Goal, Row, Side, pin
@@ -26,18 +27,20 @@ REDIS = (*MEMORY, "fastapi-redis-sdk")
 
 
 class Served:
-    """One uvicorn; a call is a sample of requests a second and of the share that was refused."""
+    """One uvicorn; a call is a sample of requests a second, and of the shares that were refused, or decided without the store."""
 
     def __init__(self, library: str, store: str, quota: int) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}/"
         words = f"-m uvicorn --factory apps:served --app-dir {Path(__file__).parent} --port {port} --loop uvloop --http httptools"
         environment = {**os.environ, "BENCH_LIBRARY": library, "BENCH_STORE": store, "BENCH_QUOTA": str(quota)}
+        self._counted = ("" if quota < ENDLESS else library, store)
         command = [sys.executable, *words.split(), "--no-access-log", "--log-level", "error"]
         self._process = subprocess.Popen(command, env=environment)
         pin(self._process.pid, SERVER)
         self._wait()
 
     def __call__(self, scale: float) -> Figures:
+        before = apps.by_the_store(*self._counted)
         length = max(round(SECONDS * scale), 1)
         wrk = subprocess.Popen(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{length}s", self.url],
@@ -52,7 +55,11 @@ class Served:
             raise RuntimeError(f"wrk says {said}")
         total = re.search(r"(\d+) requests in", said)
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-        return {"figure": float(rate[1]), "refused %": 100 * int(refused[1] if refused else 0) / int(total[1])}
+        return {
+            "figure": float(rate[1]),
+            "refused %": 100 * int(refused[1] if refused else 0) / int(total[1]),
+            "not by the store %": apps.beside_the_store(before, apps.by_the_store(*self._counted), int(total[1])),
+        }
 
     def close(self) -> None:
         self._process.terminate()
