@@ -35,10 +35,10 @@ def admitted_share(text, load, minutes, seed=1):
 
 
 def main():
-    print("| limit | " + " | ".join(f"{load} x N" for load in LOADS) + " |")
-    print("|-|" + "-|" * len(LOADS))
+    print("| limit | " + " | ".join(f"{load} x N" for load in LOADS) + " |")  # noqa: T201
+    print("|-|" + "-|" * len(LOADS))  # noqa: T201
     for text in LIMITS:
-        print(f"| {text} | " + " | ".join(f"{admitted_share(text, load, minutes=100):.3f}" for load in LOADS) + " |")
+        print(f"| {text} | " + " | ".join(f"{admitted_share(text, load, minutes=100):.3f}" for load in LOADS) + " |")  # noqa: T201
 
 
 if __name__ == "__main__":

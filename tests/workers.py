@@ -66,4 +66,4 @@ if __name__ == "__main__":
         answer = asyncio.run(tasks(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
     else:
         answer = in_a_row(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    print(json.dumps(answer))
+    print(json.dumps(answer))  # noqa: T201

@@ -58,7 +58,7 @@ def test_a_decision_cannot_be_changed_and_shows_its_figures():
 
 def test_the_error_of_a_refusal_says_which_limit_and_when_and_carries_the_decision():
     limiter = Limiter("1/minute", store=MemoryStore())
-    with pytest.raises(RateLimitExceeded, match="1/minute.*never") as caught:
+    with pytest.raises(RateLimitExceeded, match=r"1/minute.*never") as caught:
         limiter.acquire("ann", cost=2)
     assert caught.value.decision.limit == limiter.limits[0]
 
@@ -124,9 +124,6 @@ def test_before_it_is_awaited_an_answer_has_no_truth_value():
             pending = ask("ann")
             with pytest.raises(TypeError, match="await"):
                 bool(pending)
-            with pytest.raises(TypeError, match="await"):
-                if not pending:
-                    pass
             assert await pending
 
     asyncio.run(main())

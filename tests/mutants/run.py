@@ -50,7 +50,7 @@ def applied(tree, patch, *, undo=False):
 
 
 def pytest(tree, *tests):
-    """pytest's exit code on the copy: 0 when all passed, 1 when some failed; and the end of what it said."""
+    """The exit code of pytest on the copy: 0 when all passed, 1 when some failed; and the end of what it said."""
     env = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "RATEKIT_PROFILE": "red or green"}
     words = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(words, cwd=tree, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -66,7 +66,7 @@ def verdict(tree, patch, test):
         applied(tree, patch, undo=True)
     if code == 1:
         return "red"
-    print(said)
+    print(said)  # noqa: T201
     return "STAYED GREEN" if code == 0 else f"NO VERDICT (pytest exited with {code})"
 
 
@@ -76,7 +76,7 @@ def main(wanted):
         tree = copied(directory)
         code, said = pytest(tree, *sorted({header(patch)[1] for patch in patches}))
         if code:
-            print(f"{said}\nthe tests do not pass as they are: nothing can be said of mutants")
+            print(f"{said}\nthe tests do not pass as they are: nothing can be said of mutants")  # noqa: T201
             return 1
         bad = 0
         for patch in patches:
@@ -84,8 +84,8 @@ def main(wanted):
             began = time.monotonic()
             said = verdict(tree, patch, test)
             bad += said != "red"
-            print(f"{said:12} {time.monotonic() - began:5.1f} s  {patch.stem}: {breaks}", flush=True)
-    print(f"{len(patches) - bad} of {len(patches)} mutants were noticed")
+            print(f"{said:12} {time.monotonic() - began:5.1f} s  {patch.stem}: {breaks}", flush=True)  # noqa: T201
+    print(f"{len(patches) - bad} of {len(patches)} mutants were noticed")  # noqa: T201
     return 1 if bad or not patches else 0
 
 
