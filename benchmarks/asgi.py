@@ -61,7 +61,8 @@ async def started(app: Any) -> None:
         return {"type": "lifespan.startup"}
 
     async def lifespan_send(message: Any) -> None:
-        ready.set_result(message["type"])
+        if not ready.done():
+            ready.set_result(message["type"])
 
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
     started.tasks.add(asyncio.ensure_future(app(scope, lifespan_receive, lifespan_send)))

@@ -18,6 +18,8 @@ Figures = dict[str, float]
 KEYS = [f"user:{i}" for i in range(1000)]
 LOST_AFTER = 1.0
 """Seconds after which a call of an open load counts as lost."""
+SHORTEST = 0.1
+"""Seconds of a closed load at least: many callers take a while to begin."""
 CROWD = 20_000
 """Calls of an open load under way, beyond which a new one counts as lost."""
 
@@ -46,7 +48,7 @@ async def closed(hit: Hit, stored: Stored, tasks: int, seconds: float) -> Figure
                 odd += not stored(answer)
             done += 1
 
-    asyncio.get_running_loop().call_later(seconds, stop)
+    asyncio.get_running_loop().call_later(max(seconds, SHORTEST), stop)
     start = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(tasks)))
     return counted(done, odd, time.perf_counter() - start)

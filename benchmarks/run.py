@@ -77,7 +77,7 @@ def run(row: Row, server: machine.RedisServer, scale: float, rounds: int | None)
     start = time.monotonic()
     try:
         samples = measure(row, scale, rounds)
-        return {**report.record(row, samples), "seconds": time.monotonic() - start}
+        return {**report.record(row, samples, judged=rounds is None), "seconds": time.monotonic() - start}
     except RuntimeError as error:
         return report.record(row, {}, failed=str(error))
 
@@ -102,7 +102,7 @@ def main() -> int:
     with machine.RedisServer() as server:
         for row in chosen(options.rows, rows(server.url)):
             done.append(run(row, server, scale, rounds))
-            print("\n".join(report.lines(done[-1], judged=not options.quick)), flush=True)
+            print("\n".join(report.lines(done[-1])), flush=True)
         facts = {"machine": machine.machine(), "redis-server": server.version(), "versions": machine.versions()}
     print(f"{len(done)} rows in {time.monotonic() - start:.0f} s")
     results = {**facts, "rows": done}
