@@ -19,15 +19,23 @@ async def cold(library: str, url: str) -> Any:
 
     async def sample(scale: float) -> Figures:
         hit, close = await fresh(library, url)
-        before = server.info("stats")["total_connections_received"]
+        before, last = server.info("stats")["total_connections_received"], max(int(one["id"]) for one in server.client_list())
         answers = await asyncio.gather(*(hit(f"user:{i}") for i in range(CALLS)), return_exceptions=True)
         opened = server.info("stats")["total_connections_received"] - before
         await close()
+        sweep(server, newer_than=last)
         errors = sum(isinstance(answer, BaseException) for answer in answers)
         local = sum(getattr(answer, "source", "store") != "store" for answer in answers)
         return {"figure": opened, "local decisions": local, "errors": errors}
 
     return sample
+
+
+def sweep(server: redis.Redis, newer_than: int) -> None:
+    """Close what a sample left open, at the server: the peers' pools are never closed, and there is room for so many clients only."""
+    for one in server.client_list():
+        if int(one["id"]) > newer_than:
+            server.client_kill_filter(_id=one["id"])
 
 
 async def fresh(library: str, url: str) -> Any:
