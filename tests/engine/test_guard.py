@@ -403,6 +403,51 @@ def test_an_outage_of_two_seconds_is_no_stall_so_the_next_one_costs_only_those_i
     assert len(lates(guard, now + 5 * SECOND, 5)) == 1
 
 
+def stalled():
+    """A guard that has just closed after a stall, and the time."""
+    guard = Guard(0)
+    lates(guard, SECOND, 5)
+    return guard, probes(guard, SECOND, 1)[1]
+
+
+def test_in_patience_four_late_answers_are_too_few_however_long_they_take():
+    guard, now = stalled()
+    assert [lates(guard, now + number * 5 * SECOND, 1) for number in range(1, 5)] == [[], [], [], []]
+    assert len(lates(guard, now + 25 * SECOND, 1)) == 1
+
+
+@pytest.mark.parametrize(("fault", "needed"), [(Fault.LATE, LADDER[3]), (Fault.AWAY, 1), (Fault.SERVER, 1)])
+def test_lateness_that_opens_in_spite_of_patience_is_a_relapse_and_another_fault_is_not(fault, needed):
+    guard, now = stalled()
+    guard.failed(now + 10 * SECOND, fault, guard.ticket, count=4)
+    guard.failed(now + 11 * SECOND, fault, guard.ticket)
+    assert guard.health(now + 11 * SECOND).needed == needed
+
+
+@pytest.mark.parametrize("probed", [None, Fault.LATE])
+def test_an_outage_that_began_with_a_lost_connection_is_no_stall(probed):
+    guard = Guard(0)
+    guard.failed(SECOND, Fault.AWAY, guard.ticket)
+    guard.probed(SECOND, guard.probe(SECOND), probed)
+    now = SECOND if guard.ticket else probes(guard, SECOND, 1)[1]
+    assert len(lates(guard, now + 5 * SECOND, 5)) == 1
+
+
+def test_a_stall_is_one_also_after_an_outage_that_was_none():
+    guard, now = Guard(0), SECOND
+    for hang in (2 * SECOND, 0):
+        lates(guard, now, 5)
+        now += hang
+        if hang:
+            guard.probed(now, guard.probe(now), Fault.LATE)
+        _, now = probes(guard, now, 1)
+        opened = lates(guard, now + 5 * SECOND, 5)
+        assert bool(opened) is bool(hang)
+        if opened:
+            _, now = probes(guard, now + 5 * SECOND, 1)
+        now += 3 * MINUTE
+
+
 def openings(calms):
     """How many good probes each of these openings needs, the first at once, each later one after so many seconds of service."""
     guard, now, needed = Guard(0), 0, []
@@ -439,6 +484,17 @@ def test_one_bad_probe_starts_the_row_of_good_ones_anew():
     now += PACE
     assert guard.probed(now, guard.probe(now), Fault.SERVER) is None
     assert (guard.health(now).needed, guard.health(now).fault) == (40, Fault.SERVER)
+
+
+def test_a_silent_probe_starts_the_row_of_good_ones_anew():
+    guard = Guard(0)
+    guard.failed(0, Fault.AWAY, guard.ticket)
+    _, now = probes(guard, 0, 1)
+    guard.failed(now, Fault.AWAY, guard.ticket)
+    _, now = probes(guard, now, 39)
+    guard.probe(now + PACE)
+    assert guard.probe(now + PACE + GIVE_UP)
+    assert guard.health(now + PACE + GIVE_UP).needed == 40
 
 
 def test_health_says_how_things_stand_in_seconds():
