@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long check format mutants bench redis docs clean
+.PHONY: demo test test-long check format mutants bench faults redis docs clean
 
 demo: .venv/demo
 	$(BIN)/ratekit demo
@@ -26,6 +26,10 @@ mutants: .venv/dev redis
 bench: .venv/bench redis
 	@sh benchmarks/get_wrk.sh
 	$(BIN)/python benchmarks/run.py
+
+# Every row of the table in docs/reliability.md, three runs each, in some 12 minutes. Some: .venv/bin/python tests/faults/run.py --help
+faults: .venv/dev redis
+	$(BIN)/python tests/faults/run.py
 
 check: .venv/dev
 	$(BIN)/ruff check .
