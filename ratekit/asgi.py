@@ -9,19 +9,20 @@ streams and background tasks pass through untouched.
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
 from ratekit.decision import Decision
+from ratekit.enforcer import AsyncEnforcer
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
+from ratekit.gate import OnOutage
 from ratekit.http.fields import Applied, Fields, rate_limit_fields
-from ratekit.http.plan import Hit, Nobody, plan, prepare
+from ratekit.http.plan import Claim, Nobody, plan, prepare
 from ratekit.http.problem import Answer
-from ratekit.http.verdict import AWAY, BROKEN, judge, refusal, refusal_fields, unauthorized
+from ratekit.http.verdict import AWAY, BROKEN, refusal, refusal_fields, unauthorized
 from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Proxies
 from ratekit.limit import Limit
-from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
 from ratekit.request import Request
 from ratekit.stores.off import AsyncOffStore
@@ -47,7 +48,8 @@ class RateLimitMiddleware:
 
     `store` is a URL or an async store. The client's address is the socket's peer, unless `trusted_proxies` names networks whose
     `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body,
-    or None for that. Raises ConfigurationError for what cannot be, when the application starts.
+    or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. Raises ConfigurationError
+    for what cannot be, when the application starts.
 
     >>> from starlette.applications import Starlette
     >>> app = Starlette()
@@ -66,6 +68,9 @@ class RateLimitMiddleware:
         trusted_proxies: Sequence[str] = (),
         forwarded_header: str = "x-forwarded-for",
         on_refused: OnRefused | None = None,
+        budget: float | None = None,
+        on_outage: OnOutage = "local",
+        deny_cache: float = 1.0,
     ) -> None:
         if limits is not None and policies is not None:
             raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
@@ -74,12 +79,13 @@ class RateLimitMiddleware:
         self.app = app
         self.on_refused = on_refused
         self._policies = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
+        self._enforcer = AsyncEnforcer(self._policies, store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._proxies = Proxies(trusted_proxies, forwarded_header)
         self._given = store
-        self._store: AsyncStore = open_or_take(store)
-        if isinstance(self._store, AsyncOffStore):
+        if isinstance(self._enforcer.store, AsyncOffStore):
             self._policies = []  # off is off: nothing is asked of a request that could fail
         self._broken: set[str] = set()
+        self._rewritten = False
         warn_of_workers(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,15 +117,15 @@ class RateLimitMiddleware:
     async def _decide(self, visit: Visit) -> "Decision | Answer | None":
         """None to go on; else the decision that refuses, or the answer to a request that cannot be decided on."""
         try:
-            hit = await _awaited(plan(self._policies, visit.request))
+            claims = await _awaited(plan(self._policies, visit.request))
         except Exception as error:
             return self._answer_to(error, visit)
-        if isinstance(hit, Nobody):
-            return unauthorized(hit)
-        if not hit.asks:
+        if isinstance(claims, Nobody):
+            return unauthorized(claims)
+        if not claims:
             return None
         try:
-            decision, applied = judge(hit, await self._store.decide(hit.asks))
+            decision, applied = await self._enforcer.decide(claims)
         except StoreError as error:
             return self._answer_to(error, visit)
         visit.applied += applied
@@ -157,7 +163,9 @@ class RateLimitMiddleware:
 
     def _request(self, scope: Scope) -> Request:
         peer = scope.get("client")
-        host = peer[0] if peer else None
+        host, port = (peer[0], peer[1]) if peer else (None, None)
+        if port == 0 and host and not self._rewritten:  # no TCP peer has port 0: somebody has put it there
+            self._rewritten = rewritten(host, scope["headers"])
         return Request(
             method="WS" if scope["type"] == "websocket" else scope["method"].upper(),
             path=routed_path(scope),
@@ -169,29 +177,27 @@ class RateLimitMiddleware:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lifespan: the store opens before the application does, and closes after it."""
+        first: list[Message] = [await receive()]
+        try:
+            await self._enforcer.open()
+        except StoreError as error:  # credentials or permissions: no request would ever be decided on
+            log.critical("rate limiting: %s", error)
+            await send({"type": "lifespan.startup.failed", "message": f"rate limiting: {error}"})
+            return
 
-        async def receive_and_open() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._open()
-            return message
+        async def receive_again() -> Message:
+            return first.pop() if first else await receive()
 
         async def send_and_close(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
                 await self._close()
             await send(message)
 
-        await self.app(scope, receive_and_open, send_and_close)
-
-    async def _open(self) -> None:
-        try:
-            await self._store.decide(())  # asks nothing, but connects and leaves the script with the server
-        except StoreError as error:
-            log.warning("rate limiting: the store is not there yet: %s", error)
+        await self.app(scope, receive_again, send_and_close)
 
     async def _close(self) -> None:
         if isinstance(self._given, str):
-            await self._store.aclose()
+            await self._enforcer.store.aclose()
 
 
 class Sending:
@@ -221,14 +227,14 @@ class Sending:
         return refusal_fields(self._refused, self._applied)
 
 
-async def _awaited(steps: Any) -> Hit | Nobody:
+async def _awaited(steps: Any) -> list[Claim] | Nobody:
     """Run a plan, awaiting what it yields."""
     value = None
     try:
         while True:
             value = await steps.send(value)
     except StopIteration as stop:
-        result: Hit | Nobody = stop.value
+        result: list[Claim] | Nobody = stop.value
         return result
 
 
@@ -238,3 +244,14 @@ def routed_path(scope: Scope) -> str:
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path
+
+
+def rewritten(host: str, fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the server took the peer's address from a header; if so, says it in the log."""
+    found = any(name.lower() == b"x-forwarded-for" and host in value.decode("latin-1") for name, value in fields)
+    if found:
+        log.warning(
+            "rate limiting: the server took the client's address from X-Forwarded-For, as uvicorn does by default for peers on 127.0.0.1, "
+            "so that clients there choose who they are; start it with --no-proxy-headers and name your proxies: trusted_proxies=[...]"
+        )
+    return found

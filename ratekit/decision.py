@@ -89,8 +89,9 @@ class Decision(tuple[Any, ...]):
     @property
     def source(self) -> str:
         """
-        Who decided: "store", "overflow" (a bucket shared by identities that a full memory store had no room for), "open"
-        (limiting is switched off).
+        Who decided: "store"; "denials", what is known to be refused; "local", this process's memory, or "open", nobody, while the
+        store is away; "closed" in a StoreUnavailable; "overflow", a bucket shared by identities that a full memory store had no
+        room for.
         """
         return cast(str, self[5])
 
@@ -127,11 +128,11 @@ class Decision(tuple[Any, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # `read` is a closure; the figures it would give travel instead.
-        settled = (self[0], self[1], _settled, self[3], tuple(self.figures), *self[5:])
-        return Decision, (settled,)
+        return Decision, ((self[0], self[1], settled, self[3], tuple(self.figures), *self[5:]),)
 
 
-def _settled(_cost: int, seen: Seen) -> Figures:
+def settled(_cost: int, seen: Seen) -> Figures:
+    """`read` where what was seen is the figures themselves."""
     return Figures(*seen)
 
 

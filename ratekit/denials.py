@@ -135,6 +135,10 @@ class Denials:
         """The identities of which something is remembered, perhaps no longer true."""
         return len(self._known)
 
+    def knows(self, identity: Canonical) -> bool:
+        """Whether something is remembered of an identity, perhaps no longer true."""
+        return identity in self._known
+
     def refuse(self, identity: Canonical, cost: int, now: int) -> Decision | None:
         """
         The refusal of a hit that the store would refuse at `now`, or None: then it must be asked. Not for peeks.

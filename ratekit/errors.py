@@ -46,14 +46,22 @@ class RateLimitExceeded(RateKitError):
 
 
 class StoreError(RateKitError):
-    """The store answered with an error: wrong password, missing permission, a reply that makes no sense."""
+    """
+    The store answered with an error: wrong password, missing permission, a reply that makes no sense.
+
+    `fault` is "late" (no answer in time), "away" (no connection), "server" (it cannot serve) or "refused" (credentials).
+    """
+
+    def __init__(self, message: str, fault: str = "server") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class StoreUnavailable(StoreError):
     """The store is away, or did not answer in time; `decision`, when present, has source "closed"."""
 
-    def __init__(self, message: str, decision: "Decision | None" = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, fault: str = "away", decision: "Decision | None" = None) -> None:
+        super().__init__(message, fault)
         self.decision = decision
 
 

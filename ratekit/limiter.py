@@ -15,10 +15,13 @@ import anyio
 from ratekit.algorithms import LOOK, SPEND
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateKitWarning
+from ratekit.gate import OnOutage, check_budget, check_outage
+from ratekit.guard import Health
+from ratekit.guarded import AsyncGuardedStore, GuardedStore
 from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
-from ratekit.stores.naming import Identity, Plan, canonical, plan_of
+from ratekit.stores.naming import LONG, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
 from ratekit.stores.protocol import AsyncCompiled, AsyncStore, Compiled, Store, asks_of
 from ratekit.stores.url import open_async_store, open_store
@@ -52,7 +55,13 @@ class Limiter:
     Limits for threads: at most so many units per identity.
 
     `limits` are texts or Limits; one hit is charged to all of them or to none. `store` is a URL or a store object. Limiters of one
-    `name` (and `prefix`, and store) count together. Raises ConfigurationError for what cannot be.
+    `name` (and `prefix`, and store) count together.
+
+    For a remote store: `budget` is the seconds that a decision may take (None: the store's own, 0.05 for Redis). When they are
+    spent, or the store is known to be away, `on_outage` decides: "local" (this process's memory, from the last known state),
+    "open", or "closed" (StoreUnavailable). A refusal is remembered for at most `deny_cache` seconds (0: not at all).
+
+    Raises ConfigurationError for what cannot be.
 
     >>> limiter = Limiter("2/minute", "100/day", name="example")
     >>> [bool(limiter.hit("user:42")) for _ in range(3)]
@@ -60,14 +69,21 @@ class Limiter:
     """
 
     def __init__(
-        self, *limits: str | Limit, store: str | Store = "memory://", name: str = "default", prefix: str = "ratekit"
+        self,
+        *limits: str | Limit,
+        store: str | Store = "memory://",
+        name: str = "default",
+        prefix: str = "ratekit",
+        budget: float | None = None,
+        on_outage: OnOutage = "local",
+        deny_cache: float = 1.0,
     ) -> None:
         self.limits = limits_of(limits)
         self.name = name
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: Store = open_or_take(store, "close")
+        self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._decide: Compiled = self._store.compile(self._plan)
         self._lines: Lines[threading.Event] = Lines()
 
@@ -75,11 +91,13 @@ class Limiter:
         """
         Charge `cost` units to an identity if every limit has room, else charge nothing.
 
-        Raises ConfigurationError for a cost outside 1 to 10^9 or an identity that is none, StoreError when the store fails.
+        Raises ConfigurationError for a cost outside 1 to 10^9 or an identity that is none; StoreUnavailable when the store is away
+        and `on_outage` is "closed".
         """
         if type(cost) is not int or not 1 <= cost <= MOST:
             check_cost(cost)
-        return self._decide(canonical(identity), cost, SPEND)
+        key = identity if type(identity) is str and len(identity) <= LONG else canonical(identity)
+        return self._decide(key, cost, SPEND)
 
     def peek(self, identity: Identity, cost: int = 1) -> Decision:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
@@ -106,6 +124,10 @@ class Limiter:
         """Make an identity as new."""
         self._store.forget([space for _, space in self._plan], canonical(identity))
 
+    def health(self) -> Health:
+        """How things stand with the store: whether it is asked, since when, why not."""
+        return health_of(self._store)
+
     def close(self) -> None:
         """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
         if self._owned:
@@ -130,14 +152,21 @@ class AsyncLimiter:
     """
 
     def __init__(
-        self, *limits: str | Limit, store: str | AsyncStore = "memory://", name: str = "default", prefix: str = "ratekit"
+        self,
+        *limits: str | Limit,
+        store: str | AsyncStore = "memory://",
+        name: str = "default",
+        prefix: str = "ratekit",
+        budget: float | None = None,
+        on_outage: OnOutage = "local",
+        deny_cache: float = 1.0,
     ) -> None:
         self.limits = limits_of(limits)
         self.name = name
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: AsyncStore = open_or_take(store, "aclose")
+        self._store: AsyncStore = open_or_take(store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._decide: AsyncCompiled = self._store.compile(self._plan)
         self._lines: Lines[anyio.Event] = Lines()
 
@@ -164,6 +193,10 @@ class AsyncLimiter:
         """Make an identity as new."""
         await self._store.forget([space for _, space in self._plan], canonical(identity))
 
+    def health(self) -> Health:
+        """How things stand with the store: whether it is asked, since when, why not."""
+        return health_of(self._store)
+
     async def aclose(self) -> None:
         """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
         if self._owned:
@@ -180,6 +213,14 @@ class AsyncLimiter:
         return f"AsyncLimiter({', '.join(repr(str(limit)) for limit in self.limits)}, name={self.name!r})"
 
 
+def health_of(store: Any) -> Health:
+    """The health of a store; one in this process is always there."""
+    if getattr(store, "remote", False):
+        health: Health = store.health()
+        return health
+    return Health("closed", 0.0, None, 0, 0, 0, None, 0)
+
+
 def check_timeout(timeout: object) -> float | None:
     """Seconds from 0, or None."""
     if timeout is None:
@@ -189,14 +230,29 @@ def check_timeout(timeout: object) -> float | None:
     raise ConfigurationError(f"timeout {timeout!r}: write seconds from 0, or None to wait without bound")
 
 
-def open_or_take(store: Any, closing: str = "aclose") -> Any:
-    """The store of a URL, or the store itself; `closing` names the method that tells stores for event loops from the others."""
+def open_or_take(
+    store: Any,
+    closing: str = "aclose",
+    *,
+    budget: float | None = None,
+    on_outage: OnOutage = "local",
+    deny_cache: float = 1.0,
+) -> Any:
+    """
+    The store of a URL, or the store itself, guarded where it is remote; `closing` names the method that tells stores for event
+    loops from the others.
+    """
     wait = closing == "aclose"
+    check_budget(budget)
+    check_outage(on_outage)
     if switched_off():
         return AsyncOffStore() if wait else OffStore()
     if isinstance(store, str):
-        return open_async_store(store) if wait else open_store(store)
-    if all(callable(getattr(store, method, None)) for method in ("decide", "forget", closing)):
+        store = open_async_store(store) if wait else open_store(store)
+    elif not all(callable(getattr(store, method, None)) for method in ("compile", "decide", "forget", closing)):
+        kind = "an async store, such as AsyncRedisStore" if wait else "a store for threads, such as RedisStore"
+        raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")
+    if not getattr(store, "remote", False):
         return store
-    kind = "an async store, such as AsyncRedisStore" if wait else "a store for threads, such as RedisStore"
-    raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")
+    guarded = AsyncGuardedStore if wait else GuardedStore
+    return guarded(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)

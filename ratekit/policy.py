@@ -29,7 +29,8 @@ class Policy:
     `key` says who is asking: "ip", "header:NAME", a callable on ratekit's Request, or a list of them. `match` is a pattern
     `[METHOD[|METHOD] ]PATH` or a list: the path exact, `*` one segment, a trailing `/*` the rest; GET covers HEAD, `WS` is a
     WebSocket handshake; None is every request. `exempt` is a pattern, a list or a callable. `cost` is a number or a callable; 0
-    means that the policy does not apply. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip".
+    means that the policy does not apply. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip". `on_outage` is
+    what decides while the store is away: "local", "open" or "closed" (503); None is the middleware's.
 
     Raises ConfigurationError for what cannot be.
 
@@ -44,6 +45,7 @@ class Policy:
     exempt: Match | Test | None
     cost: int | Test
     missing: Literal["ip", "refuse", "skip"]
+    on_outage: Literal["local", "open", "closed"] | None
 
     def __init__(
         self,
@@ -55,18 +57,21 @@ class Policy:
         exempt: Match | Test | None = None,
         cost: int | Test = 1,
         missing: Literal["ip", "refuse", "skip"] = "ip",
+        on_outage: Literal["local", "open", "closed"] | None = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(f"policy name {name!r}: write 1 to 64 printable ASCII characters")
         if missing not in ("ip", "refuse", "skip"):
             raise ConfigurationError(f"policy {name!r}: missing {missing!r}: write 'ip', 'refuse' or 'skip'")
+        if on_outage not in (None, "local", "open", "closed"):
+            raise ConfigurationError(f"policy {name!r}: on_outage {on_outage!r}: write 'local', 'open' or 'closed'")
         if not callable(cost) and (type(cost) is not int or not 0 <= cost <= MOST):
             raise ConfigurationError(f"policy {name!r}: cost {cost!r}: write a whole number from 0 to {MOST}, or a callable")
         parts_of(key)
         matcher_of(match)
         if not callable(exempt):
             matcher_of(exempt)
-        values = (name, limits_of(limits), key, match, exempt, cost, missing)
+        values = (name, limits_of(limits), key, match, exempt, cost, missing, on_outage)
         for attribute, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, attribute, value)
 

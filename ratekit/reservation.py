@@ -59,6 +59,8 @@ class Charge:
         """The decision as it stands after settling."""
         if answer is not None:
             self.decision = decide(decisions_of(asks, answer))
+            if answer.degraded and asks[0].mode == GIVE:
+                log.warning("the store is away: what a reservation gave back stays spent there")
         assert self.decision is not None
         return self.decision
 

@@ -2,6 +2,8 @@
 Real servers for tests: a redis-server of our own, on a free loopback port and a socket file, empty, and gone with the test run.
 """
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -70,9 +72,21 @@ class RedisServer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port below those that outgoing connections are given, so that a server which stops can have it again."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def until(done, seconds: float = 10.0) -> None:
+    """Wait for something to become true; generous, because nothing is judged by how long it takes."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
 
 
 def calls_of(client: redis.Redis, *commands: str) -> int:

@@ -12,6 +12,7 @@ import sys
 import time
 
 import redis
+from doors import PATIENT
 
 from ratekit import AsyncLimiter, Limiter
 
@@ -34,7 +35,7 @@ def server_time(url):
 
 
 async def tasks(url, limit, count, hits):
-    limiter = AsyncLimiter(limit, store=url, name="processes")
+    limiter = AsyncLimiter(limit, store=url, name="processes", **PATIENT)
     await limiter.peek("warm")
 
     async def one():
@@ -52,7 +53,7 @@ async def tasks(url, limit, count, hits):
 
 
 def in_a_row(url, limit, hits):
-    with Limiter(limit, store=url, name="processes") as limiter:
+    with Limiter(limit, store=url, name="processes", **PATIENT) as limiter:
         decisions = [limiter.hit("one key") for _ in range(hits)]
     return {
         "admitted": sum(map(bool, decisions)),

@@ -45,12 +45,14 @@ class FixedWindow:
             end = now_ms + self.period
             state = end << BITS | state & MASK
         used = state & MASK
-        fits = used + cost <= self.quota or mode == FORCE
-        if fits and mode != LOOK:
-            charged = min(cost, FULL - used)
-            used += charged
-            state += charged
-        return state, (fits, used, end * 1000 - now)
+        if used + cost <= self.quota:
+            if mode != LOOK:
+                return state + cost, (True, used + cost, end * 1000 - now)
+            return state, (True, used, end * 1000 - now)
+        if mode == FORCE:
+            cost = min(cost, FULL - used)
+            return state + cost, (True, used + cost, end * 1000 - now)
+        return state, (False, used, end * 1000 - now)
 
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""
@@ -62,6 +64,11 @@ class FixedWindow:
     def expiry(self, state: int) -> int:
         """The end of the window."""
         return (state >> BITS) * 1000
+
+    def restore(self, seen: Seen, now: int) -> int | None:
+        """The window of which this was seen."""
+        _, used, left = seen
+        return -(-(now + left) // 1000) << BITS | used if used else None
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""

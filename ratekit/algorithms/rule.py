@@ -46,6 +46,10 @@ class Rule(Protocol):
         """The instant from which a state equals that of a fresh key."""
         ...
 
+    def restore(self, seen: Seen, now: int) -> Any:
+        """A state, as of `now`, from which the same would be seen; where that is not exact it is more spent, never less."""
+        ...
+
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""
         ...

@@ -42,11 +42,12 @@ class SlidingCounter:
 
     def step(self, state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
         """The next state and what was seen: whether it fits, the microseconds since the window began, both counts."""
-        start, current, previous = self._rolled(state, now)
+        start, current, previous = state if state is not None and now - state[0] < self.period else self._rolled(state, now)
         elapsed = now - start if now > start else 0
-        fits = self._used(elapsed, current, previous) + cost <= self.quota or mode == FORCE
+        used = self._used(elapsed, current, previous) if previous else current
+        fits = used + cost <= self.quota or mode == FORCE
         if fits and mode != LOOK:
-            current = min(current + cost, FULL)
+            current = current + cost if current + cost < FULL else FULL
             state = (start, current, previous)
         return state, (fits, elapsed, current, previous)
 
@@ -62,6 +63,11 @@ class SlidingCounter:
     def expiry(self, state: State) -> int:
         """The end of the window after the current one."""
         return state[0] + 2 * self.period
+
+    def restore(self, seen: Seen, now: int) -> State | None:
+        """The windows of which this was seen."""
+        _, elapsed, current, previous = seen
+        return (now - elapsed, current, previous) if current or previous else None
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""

@@ -46,12 +46,12 @@ class SlidingWindow:
             return points, (True, cost, 0, self.period, self.period)
         times, totals = state
         last = times[-1]
-        at = max(now, last)
-        base = self._base(times, at)
+        at = now if now > last else last
+        base = 0 if times[1] > at - self.period else self._base(times, at)
         used = totals[-1] - totals[base]
         fits = used + cost <= self.quota or mode == FORCE
         if fits and mode != LOOK:
-            total = totals[-1] + min(cost, FULL - used)
+            total = totals[-1] + (cost if used + cost <= FULL else FULL - used)
             if at // self.cell == last // self.cell and base < len(times) - 1:
                 times[-1], totals[-1] = at, total
             else:
@@ -80,6 +80,16 @@ class SlidingWindow:
     def expiry(self, state: State) -> int:
         """When the last point leaves."""
         return state[0][-1] + self.period
+
+    def restore(self, seen: Seen, now: int) -> State | None:
+        """Two points: one unit leaves when more is free, the others with the last."""
+        _, used, _, more, reset = seen
+        if not used:
+            return None
+        first, last = now + more - self.period, now + reset - self.period
+        if used == 1 or first >= last:
+            return array("q", (last - self.period, last)), array("q", (0, used))
+        return array("q", (first - self.period, first, last)), array("q", (0, 1, used))
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""

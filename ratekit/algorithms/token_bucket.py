@@ -42,11 +42,15 @@ class TokenBucket:
         The next state and what was seen: whether it fits, the debt in whole microseconds (0 in Python) and in N-ths of one, and
         the N and the period that it is paid back at: until the next charge, those of the last one.
         """
-        debt = self._debt(state, now)
+        if state is not None and state[1] == self.quota and state[2] == self.period:
+            ahead = state[0] - now * self.quota
+            debt = ahead if ahead > 0 else 0
+        else:
+            debt = self._debt(state, now)
         charged = debt + cost * self.period
         fits = charged <= self.capacity or mode == FORCE
         if fits and mode != LOOK:
-            debt = min(charged, self.most)
+            debt = charged if charged < self.most else self.most
             return (now * self.quota + debt, self.quota, self.period), (fits, 0, debt, self.quota, self.period)
         if not debt or state is None:
             return state, (fits, 0, 0, self.quota, self.period)
@@ -63,6 +67,11 @@ class TokenBucket:
     def expiry(self, state: State) -> int:
         """When the bucket is full."""
         return -(-state[0] // state[1])
+
+    def restore(self, seen: Seen, now: int) -> State | None:
+        """The bucket of which this was seen."""
+        _, whole, rest, quota, period = seen
+        return ((now + whole) * quota + rest, quota, period) if whole or rest else None
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""

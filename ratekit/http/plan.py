@@ -9,14 +9,12 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
-from ratekit.algorithms import SPEND
 from ratekit.errors import ConfigurationError
 from ratekit.keys import address, parts_of
 from ratekit.limit import MOST
 from ratekit.policy import Policy, matcher_of
 from ratekit.request import Request
-from ratekit.stores.naming import Plan, canonical, plan_of
-from ratekit.stores.protocol import Ask
+from ratekit.stores.naming import Canonical, Plan, canonical, plan_of
 
 Steps = Generator[Any, Any, Any]
 
@@ -31,11 +29,12 @@ class Prepared(NamedTuple):
     parts: Sequence[Callable[[Request], Any]]
 
 
-class Hit(NamedTuple):
-    """What to ask the store, and per ask the name of the policy that asks."""
+class Claim(NamedTuple):
+    """One policy's part in a request: who is charged, and how much."""
 
-    asks: list[Ask]
-    names: list[str]
+    prepared: Prepared
+    identity: Canonical
+    cost: int
 
 
 class Nobody(NamedTuple):
@@ -66,10 +65,9 @@ def prepare(policies: Sequence[Policy], *, name: str, prefix: str, unnamed: bool
     ]
 
 
-def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, Hit | Nobody]:
-    """The hit that a request is, over every policy that applies; yields awaitables, and is sent what they give."""
-    asks: list[Ask] = []
-    names: list[str] = []
+def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, list[Claim] | Nobody]:
+    """What a request is charged by every policy that applies; yields awaitables, and is sent what they give."""
+    claims: list[Claim] = []
     for prepared in policies:
         policy = prepared.policy
         if not prepared.matches(request):
@@ -82,10 +80,8 @@ def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, 
             continue
         if isinstance(identity, Nobody):
             return identity
-        key = canonical(identity)
-        asks += [Ask(rule, space, key, SPEND, cost) for rule, space in prepared.plan]
-        names += [policy.name] * len(prepared.plan)
-    return Hit(asks, names)
+        claims.append(Claim(prepared, canonical(identity), cost))
+    return claims
 
 
 def _settled(value: Any) -> Steps:

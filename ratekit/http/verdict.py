@@ -5,11 +5,12 @@ From the store's answers to what the client gets: let through with header fields
 from collections.abc import Sequence
 from typing import Final
 
+from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.http.fields import Applied, Fields, labels, rate_limit_fields, retry_after_fields
-from ratekit.http.plan import Hit, Nobody
+from ratekit.http.plan import Claim, Nobody
 from ratekit.http.problem import QUOTA_EXCEEDED, REDUCED_CAPACITY, Answer, problem
-from ratekit.stores.protocol import Seens, decisions_of
+from ratekit.stores.protocol import Ask, Seens, decisions_of
 
 BROKEN: Final = problem(500, "Internal Server Error", [], detail="This server's rate limiting is misconfigured; its log says how.")
 AWAY: Final = problem(
@@ -21,10 +22,16 @@ AWAY: Final = problem(
 )
 
 
-def judge(hit: Hit, answer: Seens) -> tuple[Decision, list[Applied]]:
-    """The decision of a whole hit, and per limit which policy decided what."""
-    decisions = decisions_of(hit.asks, answer)
-    return decide(decisions), [Applied(*pair) for pair in zip(hit.names, decisions, strict=True)]
+def asks_of_claims(claims: Sequence[Claim]) -> list[Ask]:
+    """One hit for several policies."""
+    return [Ask(rule, space, identity, SPEND, cost) for prepared, identity, cost in claims for rule, space in prepared.plan]
+
+
+def judge(claims: Sequence[Claim], asks: Sequence[Ask], answer: Seens) -> tuple[Decision, list[Applied]]:
+    """The decision of such a hit, and per limit which policy decided what."""
+    names = [claim.prepared.policy.name for claim in claims for _ in claim.prepared.plan]
+    decisions = decisions_of(asks, answer)
+    return decide(decisions), [Applied(*pair) for pair in zip(names, decisions, strict=True)]
 
 
 def refusal_fields(decision: Decision, applied: Sequence[Applied]) -> Fields:

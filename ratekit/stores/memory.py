@@ -63,6 +63,8 @@ class MemoryStore:
     (True, False)
     """
 
+    remote = False
+
     def __init__(self, *, max_keys: int = 100_000, clock: Clock = monotonic) -> None:
         if type(max_keys) is not int or max_keys < 1:
             raise ConfigurationError(f"max_keys {max_keys!r}: write a whole number of at least 1")
@@ -80,7 +82,7 @@ class MemoryStore:
         """The keys held, shared buckets not counted."""
         return self._size
 
-    def compile(self, plan: Plan) -> Compiled:
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once; for a single limit the shortest way there is."""
         if len(plan) > 1:
             return partial(hit, self, plan)
@@ -89,7 +91,7 @@ class MemoryStore:
             table = self._table(rule, space)
         return _shortest(self, rule, table)
 
-    def decide(self, asks: Sequence[Ask]) -> Seens:
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`."""
         with self._lock:
             now = self._clock()
@@ -116,6 +118,17 @@ class MemoryStore:
             for table in filter(None, map(self._tables.get, spaces)):
                 if table.shards[hash(identity) & table.mask].pop(identity, None) is not None:
                     self._size -= 1
+
+    def put(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, ago: int) -> None:
+        """Take over what was seen of a key elsewhere, `ago` microseconds before now."""
+        with self._lock:
+            now = self._clock()
+            state = rule.restore(seen, now - ago)
+            self._save(self._place(self._table(rule, space), identity, now), state)
+
+    def now(self) -> int:
+        """Microseconds of this store's clock."""
+        return self._clock()
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -210,21 +223,25 @@ class Place(NamedTuple):
 def _shortest(store: MemoryStore, rule: Rule, table: Table) -> Compiled:
     # The path of nearly every hit in memory: everything it needs is a local of the closure.
     shards, mask, step, read, limit = table.shards, table.mask, rule.step, rule.read, rule.limit
-    lock, clock, first = store._lock, store._clock, store._single
+    acquire, release, first = store._lock.acquire, store._lock.release, store._single
+    clock = time.monotonic_ns if store._clock is monotonic else lambda: store._clock() * 1000
     make = tuple.__new__
 
     def single(identity: Canonical, cost: int, mode: int) -> Decision:
         source = "store"
-        with lock:
-            now = clock()
+        acquire()
+        try:
+            now = clock() // 1000
             states = shards[hash(identity) & mask]
-            state = states.get(identity)
-            if state is None:
-                seen, source = first(table, identity, now, rule, cost, mode)
-            else:
+            if identity in states:
+                state = states[identity]
                 after, seen = step(state, now, cost, mode)
-                if after is not state and after is not None and mode != LOOK:
+                if after is not state and after is not None and mode:  # LOOK is 0
                     states[identity] = after
+            else:
+                seen, source = first(table, identity, now, rule, cost, mode)
+        finally:
+            release()
         return make(Decision, (seen[0], limit, read, cost, seen, source, False, 0, ()))
 
     return single
@@ -237,10 +254,12 @@ class AsyncMemoryStore:
     Give it a MemoryStore to share that one's state; else it has its own.
     """
 
+    remote = False
+
     def __init__(self, store: MemoryStore | None = None, *, max_keys: int = 100_000, clock: Clock = monotonic) -> None:
         self.sync = MemoryStore(max_keys=max_keys, clock=clock) if store is None else store
 
-    def compile(self, plan: Plan) -> AsyncCompiled:
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once."""
         compiled = self.sync.compile(plan)
 
@@ -249,7 +268,7 @@ class AsyncMemoryStore:
 
         return hit
 
-    async def decide(self, asks: Sequence[Ask]) -> Seens:
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`."""
         return self.sync.decide(asks)
 

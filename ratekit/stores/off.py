@@ -21,20 +21,23 @@ def switched_off() -> bool:
     return True
 
 
-def _all_new(asks: Sequence[Ask]) -> Seens:
+def all_new(asks: Sequence[Ask]) -> Seens:
+    """What is seen where nothing was ever charged."""
     return Seens(0, [(True, *ask.rule.step(None, 0, 1, LOOK)[1][1:]) for ask in asks], "open")
 
 
 class OffStore:
     """Admits everything, for threads."""
 
-    def compile(self, plan: Plan) -> Compiled:
+    remote = False
+
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that admits."""
         return partial(hit, self, plan)
 
-    def decide(self, asks: Sequence[Ask]) -> Seens:
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """Every key is as new."""
-        return _all_new(asks)
+        return all_new(asks)
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Nothing is known that could be forgotten."""
@@ -46,13 +49,15 @@ class OffStore:
 class AsyncOffStore:
     """Admits everything, for event loops."""
 
-    def compile(self, plan: Plan) -> AsyncCompiled:
+    remote = False
+
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that admits."""
         return partial(async_hit, self, plan)
 
-    async def decide(self, asks: Sequence[Ask]) -> Seens:
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """Every key is as new."""
-        return _all_new(asks)
+        return all_new(asks)
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Nothing is known that could be forgotten."""

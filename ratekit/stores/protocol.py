@@ -30,6 +30,7 @@ class Seens(NamedTuple):
     now: int
     seen: Sequence[Seen]
     source: str = "store"
+    degraded: bool = False
 
 
 Compiled = Callable[[Canonical, int, int], Decision]
@@ -38,13 +39,18 @@ AsyncCompiled = Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]]
 
 
 class Store(Protocol):
-    """State for threads."""
+    """
+    State for threads. `remote` says whether a hit is a trip that may fail; then `budget` is the seconds that one may take, None
+    the store's own.
+    """
 
-    def compile(self, plan: Plan) -> Compiled:
-        """A function that hits every limit of `plan` at once; `functools.partial(hit, self, plan)` will do."""
+    remote: bool
+
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
+        """A function that hits every limit of `plan` at once; `functools.partial(hit, self, plan, budget=budget)` will do."""
         ...
 
-    def decide(self, asks: Sequence[Ask]) -> Seens:
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`. Raises StoreError."""
         ...
 
@@ -60,11 +66,13 @@ class Store(Protocol):
 class AsyncStore(Protocol):
     """State for event loops: `Store`, awaited."""
 
-    def compile(self, plan: Plan) -> AsyncCompiled:
-        """A function that hits every limit of `plan` at once; `functools.partial(async_hit, self, plan)` will do."""
+    remote: bool
+
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
+        """A function that hits every limit of `plan` at once; `functools.partial(async_hit, self, plan, budget=budget)` will do."""
         ...
 
-    async def decide(self, asks: Sequence[Ask]) -> Seens:
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`. Raises StoreError."""
         ...
 
@@ -84,20 +92,23 @@ def asks_of(plan: Plan, identity: Canonical, cost: int, mode: int) -> list[Ask]:
 
 def decisions_of(asks: Sequence[Ask], answer: Seens) -> list[Decision]:
     """One decision per limit: what its rule saw, with the limit that it speaks of."""
-    _, seens, source = answer
+    _, seens, source, degraded = answer
+    over = None if degraded else 0  # what stands in for a store that is away cannot know what others spent
     return [
-        Decision((bool(seen[0]), ask.rule.limit, ask.rule.read, ask.cost, seen, source, False, 0, ()))
+        Decision((bool(seen[0]), ask.rule.limit, ask.rule.read, ask.cost, seen, source, degraded, over, ()))
         for ask, seen in zip(asks, seens, strict=True)
     ]
 
 
-def hit(store: Store, plan: Plan, identity: Canonical, cost: int, mode: int) -> Decision:
+def hit(store: Store, plan: Plan, identity: Canonical, cost: int, mode: int, budget: float | None = None) -> Decision:
     """A whole hit on a store that has no shorter way."""
     asks = asks_of(plan, identity, cost, mode)
-    return decide(decisions_of(asks, store.decide(asks)))
+    return decide(decisions_of(asks, store.decide(asks, budget)))
 
 
-async def async_hit(store: AsyncStore, plan: Plan, identity: Canonical, cost: int, mode: int) -> Decision:
+async def async_hit(
+    store: AsyncStore, plan: Plan, identity: Canonical, cost: int, mode: int, budget: float | None = None
+) -> Decision:
     """`hit`, awaited."""
     asks = asks_of(plan, identity, cost, mode)
-    return decide(decisions_of(asks, await store.decide(asks)))
+    return decide(decisions_of(asks, await store.decide(asks, budget)))

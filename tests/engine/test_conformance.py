@@ -15,9 +15,10 @@ from ratekit.stores.protocol import Ask
 ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 
 
-@pytest.fixture(params=doors.DOORS)
+@pytest.fixture(params=[*doors.DOORS, "redis, each refusal asked for", "async redis, each refusal asked for"])
 def door(request, redis_url, clock):
-    with doors.opened(request.param, redis_url, clock) as door:
+    kind, _, asked = request.param.partition(", ")
+    with doors.opened(kind, redis_url, clock, **{"deny_cache": 0} if asked else {}) as door:
         yield door
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from doors import PATIENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Rate, Reference
@@ -116,7 +117,11 @@ class Play:
         }
         whole, *details = [(part[0], limits[part[1]], *part[2:]) for part in (expected[0], *expected[1])]
         for answer in answers:
-            assert shown(answer) == (whole, tuple(details))
+            if answer.source == "denials":  # never a false refusal, and never a wait that is too long
+                assert not whole[0]
+                assert 0 < answer.retry_after <= whole[3]
+            else:
+                assert (answer.source, *shown(answer)) == ("store", whole, tuple(details))
 
     def peek(self, number, identity, cost):
         answers = [engine.limiters[number].peek(identity, cost) for engine in self.engines]
@@ -155,7 +160,7 @@ class Play:
             self.model.keys.pop((identity, rate.algorithm, rate.period), None)
 
 
-def play(sets, history, url):
+def play(sets, history, url, deny_cache):
     clock = ManualClock()
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # limiters of one name and different limits: on purpose
@@ -163,8 +168,8 @@ def play(sets, history, url):
         stack.callback(redis_store.close)
         name = next(names)
         engines = [
-            Engine([Limiter(*(rate.text for rate in rates), store=store, name=name) for rates in sets])
-            for store in (MemoryStore(clock=clock), redis_store)
+            Engine([Limiter(*(rate.text for rate in rates), store=store, name=name, **options) for rates in sets])
+            for store, options in ((MemoryStore(clock=clock), {}), (redis_store, PATIENT | {"deny_cache": deny_cache}))
         ]
         game = Play(sets, engines, clock)
         for step in history:
@@ -172,23 +177,27 @@ def play(sets, history, url):
 
 
 histories = st.lists(steps, min_size=5, max_size=30)
+remembering = pytest.mark.parametrize("deny_cache", [0, 1.0])
 
 
+@remembering
 @given(sets=rates(), history=histories)
 @settings(max_examples=300)
-def test_three_engines_give_the_same_answers_to_any_history_of_mixed_limits(redis_server, sets, history):
-    play(sets, history, redis_server.url)
+def test_three_engines_give_the_same_answers_to_any_history_of_mixed_limits(redis_server, deny_cache, sets, history):
+    play(sets, history, redis_server.url, deny_cache)
 
 
+@remembering
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(data=st.data())
 @settings(max_examples=50)
-def test_three_engines_give_the_same_answers_to_any_history_of_one_algorithm(redis_server, algorithm, data):
-    play(data.draw(rates([algorithm])), data.draw(histories), redis_server.url)
+def test_three_engines_give_the_same_answers_to_any_history_of_one_algorithm(redis_server, deny_cache, algorithm, data):
+    play(data.draw(rates([algorithm])), data.draw(histories), redis_server.url, deny_cache)
 
 
 @pytest.mark.long
+@remembering
 @given(sets=rates(), history=st.lists(steps, min_size=20, max_size=60))
 @settings(max_examples=10_000)
-def test_three_engines_give_the_same_answers_to_ten_thousand_histories(redis_server, sets, history):
-    play(sets, history, redis_server.url)
+def test_three_engines_give_the_same_answers_to_ten_thousand_histories(redis_server, deny_cache, sets, history):
+    play(sets, history, redis_server.url, deny_cache)

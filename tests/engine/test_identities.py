@@ -5,6 +5,7 @@ No two identities meet in one key, whatever is in them, and nobody chooses what 
 import itertools
 
 import pytest
+from doors import PATIENT
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from redis.cluster import key_slot
@@ -127,7 +128,7 @@ def test_an_identity_with_braces_does_not_choose_the_slot():
 def test_named_pairs_count_apart_everywhere(redis_url, pair):
     remote = RedisStore(redis_url)
     for store in (MemoryStore(), remote):
-        limiter = Limiter("1/minute", store=store)
+        limiter = Limiter("1/minute", store=store, **PATIENT)
         for identity in pair:
             assert limiter.hit(identity)
             assert not limiter.hit(identity)

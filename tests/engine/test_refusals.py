@@ -6,6 +6,7 @@ import copy
 import random
 
 import pytest
+from doors import PATIENT
 
 from ratekit import Limiter
 from ratekit.stores import MemoryStore
@@ -45,7 +46,7 @@ def memory_state(store):
 def test_redis_is_byte_for_byte_as_before_a_refusal(redis_url, redis_client, clock, limits):
     dice = random.Random(limits)
     store = RedisStore(redis_url, clock=clock)
-    limiter = Limiter(*LIMITS[limits], store=store)
+    limiter = Limiter(*LIMITS[limits], store=store, **PATIENT, deny_cache=0)
     refusals = 0
     for identity, cost in random_hits(dice, clock, limiter, 300):
         before = redis_bytes(redis_client)

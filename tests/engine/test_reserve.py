@@ -6,6 +6,7 @@ import asyncio
 
 import anyio
 import pytest
+from doors import PATIENT
 
 from ratekit import AsyncLimiter, ConfigurationError, Limiter, RateLimitExceeded
 from ratekit.stores import AsyncMemoryStore, MemoryStore
@@ -86,7 +87,7 @@ def test_a_cancelled_caller_gives_back(backend):
 def test_a_cancelled_caller_gives_back_on_redis(redis_url):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("5/minute", store=store)
+        limiter = AsyncLimiter("5/minute", store=store, **PATIENT)
 
         async def work():
             async with limiter.reserve("ann", cost=4):
@@ -108,7 +109,7 @@ def test_a_cancelled_caller_gives_back_on_redis(redis_url):
 def test_a_store_that_goes_away_keeps_the_charge_and_the_own_exception(redis_server, caplog):
     with type(redis_server)() as server:
         store = RedisStore(server.url)
-        limiter = Limiter("5/minute", store=store)
+        limiter = Limiter("5/minute", store=store, **PATIENT)
         with pytest.raises(LookupError), limiter.reserve("ann"):
             raise LookupError(server.stop())
         store.close()
@@ -118,7 +119,7 @@ def test_a_store_that_goes_away_keeps_the_charge_and_the_own_exception(redis_ser
 def test_reservations_of_many_tasks_settle_exactly(redis_url):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("100/hour", "1000/day token_bucket", store=store)
+        limiter = AsyncLimiter("100/hour", "1000/day token_bucket", store=store, **PATIENT)
 
         async def work(used):
             async with limiter.reserve("ann", cost=5) as reservation:

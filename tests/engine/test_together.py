@@ -8,6 +8,7 @@ import time
 
 import pytest
 import servers
+from doors import PATIENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,9 @@ crowds = st.lists(
 async def ride(url, crowds):
     clock, name = ManualClock(), str(time.monotonic_ns())
     store, alone = AsyncRedisStore(url, clock=clock), MemoryStore(clock=clock)
-    together = [AsyncLimiter(*texts, store=store, name=f"{name} {number}") for number, texts in enumerate(LIMITS)]
+    together = [
+        AsyncLimiter(*texts, store=store, **PATIENT, deny_cache=0, name=f"{name} {number}") for number, texts in enumerate(LIMITS)
+    ]
     singles = [Limiter(*texts, store=alone, name=f"{name} {number}") for number, texts in enumerate(LIMITS)]
 
     def ask(limiters, hit):
@@ -66,7 +69,7 @@ def test_hits_that_ride_together_are_decided_as_if_each_came_alone(redis_server,
 def test_a_crowd_takes_few_trips_and_everybody_gets_an_answer(redis_url, redis_client):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("600/hour", store=store)
+        limiter = AsyncLimiter("600/hour", store=store, **PATIENT, deny_cache=0)
         await limiter.hit("ann")
         before = servers.calls_of(redis_client, "evalsha", "eval")
         decisions = await asyncio.gather(*(limiter.hit("ann") for _ in range(1_000)))

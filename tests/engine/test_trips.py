@@ -9,11 +9,22 @@ import threading
 
 import pytest
 import servers
+from doors import PATIENT
 
-from ratekit import AsyncLimiter, Limiter, StoreError, StoreUnavailable
+from ratekit import AsyncLimiter, Limit, Limiter, StoreError, StoreUnavailable
+from ratekit.algorithms import SPEND
+from ratekit.stores.naming import plan_of
+from ratekit.stores.protocol import asks_of
 from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
 SCRIPTS = ("evalsha", "eval")
+CLOSED = PATIENT | {"on_outage": "closed"}
+
+
+def check_closed(decision):
+    """What comes with StoreUnavailable: no, by nobody, and when to ask again."""
+    assert (decision.allowed, decision.source, decision.degraded, decision.max_over) == (False, "closed", True, None)
+    assert decision.retry_after > 0
 
 
 @pytest.fixture
@@ -25,7 +36,7 @@ def store(redis_url):
 
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_a_hit_is_one_round_trip_for_any_number_of_limits(store, redis_client, count):
-    limiter = Limiter(*(f"100/{number + 1} minutes" for number in range(count)), store=store, name=f"trips {count}")
+    limiter = Limiter(*(f"100/{number + 1} minutes" for number in range(count)), store=store, **PATIENT, name=f"trips {count}")
     limiter.hit("ann")
     before = redis_client.info("stats")["total_commands_processed"], servers.calls_of(redis_client, *SCRIPTS)
     for _ in range(10):
@@ -36,7 +47,7 @@ def test_a_hit_is_one_round_trip_for_any_number_of_limits(store, redis_client, c
 
 
 def test_a_settled_reservation_is_two_trips(store, redis_client):
-    limiter = Limiter("100/minute", "1000/hour", store=store)
+    limiter = Limiter("100/minute", "1000/hour", store=store, **PATIENT)
     limiter.hit("ann")
     before = servers.calls_of(redis_client, *SCRIPTS)
     with limiter.reserve("ann", cost=5) as reservation:
@@ -47,7 +58,7 @@ def test_a_settled_reservation_is_two_trips(store, redis_client):
 
 
 def test_after_a_script_flush_the_script_is_sent_again_and_the_hit_counts_once(store, redis_client):
-    limiter = Limiter("9/minute", store=store)
+    limiter = Limiter("9/minute", store=store, **PATIENT)
     limiter.hit("ann")
     redis_client.script_flush()
     assert limiter.hit("ann").remaining == 7
@@ -57,7 +68,7 @@ def test_after_a_script_flush_the_script_is_sent_again_and_the_hit_counts_once(s
 def test_after_a_script_flush_async_hits_count_once(redis_url, redis_client):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("99/minute", store=store)
+        limiter = AsyncLimiter("99/minute", store=store, **PATIENT)
         await limiter.hit("ann")
         redis_client.script_flush()
         await asyncio.gather(*(limiter.hit("ann") for _ in range(20)))
@@ -70,22 +81,33 @@ def test_after_a_script_flush_async_hits_count_once(redis_url, redis_client):
 
 def test_a_server_that_is_away_is_store_unavailable():
     store = RedisStore(f"redis://127.0.0.1:{servers.free_port()}/0")
-    limiter = Limiter("9/minute", store=store)
-    for ask in (limiter.hit, limiter.peek, limiter.acquire, limiter.reset):
-        with pytest.raises(StoreUnavailable):
+    limiter = Limiter("9/minute", store=store, **CLOSED)
+    for ask in (limiter.hit, limiter.peek, limiter.acquire):
+        with pytest.raises(StoreUnavailable) as caught:
             ask("ann")
-    with pytest.raises(StoreUnavailable), limiter.reserve("ann"):
+        check_closed(caught.value.decision)
+    with pytest.raises(StoreUnavailable):
+        limiter.reset("ann")
+    with pytest.raises(StoreUnavailable) as caught, limiter.reserve("ann"):
         raise AssertionError
+    check_closed(caught.value.decision)
     store.close()
 
 
 def test_a_server_that_is_away_is_store_unavailable_for_async_callers():
     async def main():
         store = AsyncRedisStore(f"redis://127.0.0.1:{servers.free_port()}/0")
-        limiter = AsyncLimiter("9/minute", store=store)
-        for ask in (limiter.hit, limiter.peek, limiter.acquire, limiter.reset):
-            with pytest.raises(StoreUnavailable):
+        limiter = AsyncLimiter("9/minute", store=store, **CLOSED)
+        for ask in (limiter.hit, limiter.peek, limiter.acquire):
+            with pytest.raises(StoreUnavailable) as caught:
                 await ask("ann")
+            check_closed(caught.value.decision)
+        with pytest.raises(StoreUnavailable):
+            await limiter.reset("ann")
+        with pytest.raises(StoreUnavailable) as caught:
+            async with limiter.reserve("ann"):
+                raise AssertionError
+        check_closed(caught.value.decision)
         await store.aclose()
 
     asyncio.run(main())
@@ -94,21 +116,32 @@ def test_a_server_that_is_away_is_store_unavailable_for_async_callers():
 def test_a_server_that_comes_back_is_used_again():
     with servers.RedisServer() as server:
         store = RedisStore(server.url)
-        limiter = Limiter("9/minute", store=store)
+        limiter = Limiter("9/minute", store=store, **CLOSED)
         assert limiter.hit("ann").remaining == 8
         server.stop()
-        with pytest.raises(StoreUnavailable):
-            limiter.hit("ann")
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                limiter.hit("ann")
         server.start()
+        servers.until(lambda: limiter.health().state == "closed")
         assert limiter.hit("ann").remaining == 8
         store.close()
 
 
-def test_a_server_without_rights_for_us_is_a_store_error(redis_server, redis_client):
+def test_a_server_without_rights_for_us_is_a_store_error_and_after_some_the_policy_decides(redis_server, redis_client, caplog):
     redis_client.execute_command("ACL", "SETUSER", "nobody", "on", ">secret", "~*", "-@all", "+ping")
     store = RedisStore(f"redis://nobody:secret@127.0.0.1:{redis_server.port}/0")
-    with pytest.raises(StoreError):
-        Limiter("9/minute", store=store).hit("ann")
+    (ask,) = asks_of(plan_of([Limit.parse("9/minute")], prefix="ratekit", name="rights"), "ann", 1, SPEND)
+    with pytest.raises(StoreError, match="no permissions") as caught:
+        store.decide([ask], **PATIENT)
+    assert caught.value.fault == "refused"
+    assert not isinstance(caught.value, StoreUnavailable)
+    with pytest.raises(StoreUnavailable) as closed:
+        Limiter("9/minute", store=store, **CLOSED, name="rights").hit("ann")
+    check_closed(closed.value.decision)
+    limiter = Limiter("9/minute", store=store, **PATIENT, name="rights")
+    assert {limiter.hit("ann").source for _ in range(8)} == {"local"}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
     store.close()
 
 
@@ -142,14 +175,19 @@ class Deaf:
         self.listener.close()
 
 
-@pytest.mark.parametrize("answer", [b"", b"*6\r\n:1\r\n:", None], ids=["hangs up", "cut reply", "silence"])
-def test_after_a_failure_that_may_have_counted_nothing_is_sent_again(answer):
+@pytest.mark.parametrize(
+    ("answer", "budget", "fault"),
+    [(b"", 10.0, "away"), (b"*6\r\n:1\r\n:", 10.0, "away"), (None, 0.5, "late")],
+    ids=["hangs up", "cut reply", "silence"],
+)
+def test_after_a_failure_that_may_have_counted_nothing_is_sent_again(answer, budget, fault):
     deaf = Deaf(answer)
     store = RedisStore(deaf.url)
-    limiter = Limiter("9/minute", store=store)
+    hit = store.compile(plan_of([Limit.parse("9/minute")], prefix="ratekit", name="deaf"), budget)
     for number in range(3):
-        with pytest.raises(StoreUnavailable):
-            limiter.hit("ann")
+        with pytest.raises(StoreUnavailable) as caught:
+            hit("ann", 1, SPEND)
+        assert caught.value.fault == fault
         assert deaf.heard == number + 1
     store.close()
     deaf.close()
@@ -161,9 +199,12 @@ def test_after_a_failure_that_may_have_counted_nothing_is_sent_again(answer):
 def test_a_reply_that_makes_no_sense_is_a_store_error_and_is_not_asked_for_again(answer):
     deaf = Deaf(answer)
     store = RedisStore(deaf.url)
-    with pytest.raises(StoreError):
-        Limiter("9/minute", store=store).hit("ann")
+    with pytest.raises(StoreError) as caught:
+        store.compile(plan_of([Limit.parse("9/minute")], prefix="ratekit", name="deaf"), 10.0)("ann", 1, SPEND)
+    assert caught.value.fault == "server"
     assert deaf.heard == 1
+    limiter = Limiter("9/minute", store=store, **PATIENT)
+    assert (limiter.hit("ann").source, deaf.heard) == ("local", 2)
     store.close()
     deaf.close()
 
@@ -171,7 +212,7 @@ def test_a_reply_that_makes_no_sense_is_a_store_error_and_is_not_asked_for_again
 def test_cancelled_callers_leave_every_connection_whole(redis_url):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("100000/hour", "100000/day", store=store)
+        limiter = AsyncLimiter("100000/hour", "100000/day", store=store, **PATIENT)
         await limiter.hit("warm")
         for _ in range(20):
             tasks = [asyncio.create_task(limiter.hit("ann")) for _ in range(8)]
@@ -190,7 +231,7 @@ def test_cancelled_callers_leave_every_connection_whole(redis_url):
 
 
 def test_threads_share_a_store_and_are_admitted_exactly_the_quota(store):
-    limiter = Limiter("500/hour", store=store)
+    limiter = Limiter("500/hour", store=store, **PATIENT)
     admitted = []
     crowd = [threading.Thread(target=lambda: admitted.append(sum(bool(limiter.hit("ann")) for _ in range(100)))) for _ in range(20)]
     for thread in crowd:
@@ -203,7 +244,7 @@ def test_threads_share_a_store_and_are_admitted_exactly_the_quota(store):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(store):
-    limiter = Limiter("500/hour", store=store)
+    limiter = Limiter("500/hour", store=store, **PATIENT)
     limiter.hit("ann")
     children = []
     for _ in range(3):

@@ -6,6 +6,7 @@ keys; and the script against itself on a server that has no `struct` library.
 import time
 from datetime import timedelta
 
+from doors import PATIENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,7 +109,7 @@ def compare(redis_server, pool, history):
         for move, wanted in history:
             clock.move(move, pool[wanted[0][0]].period, last)
             asks = line.asks(wanted)
-            python, lua = memory.decide(asks), remote.decide(asks)
+            python, lua = memory.decide(asks), remote.decide(asks, **PATIENT)
             assert figures(asks, python) == figures(asks, lua)
             last = figures(asks, python)[0][1]
             line.remember(wanted, asks, python)
@@ -151,4 +152,4 @@ def test_without_the_struct_library_the_script_answers_and_writes_the_same_bytes
                 key = ask.space.key(ask.identity)
                 assert with_struct.get(key) == without.get(key)
                 assert with_struct.pexpiretime(key) == without.pexpiretime(key)
-            line.remember(wanted, asks, store.decide([ask._replace(mode=LOOK) for ask in asks]))
+            line.remember(wanted, asks, store.decide([ask._replace(mode=LOOK) for ask in asks], **PATIENT))

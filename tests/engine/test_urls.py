@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from doors import PATIENT
 
 from ratekit import AsyncLimiter, ConfigurationError, Limiter, open_async_store, open_store
 from ratekit.stores.redis import AsyncRedisStore, RedisStore
@@ -48,7 +49,7 @@ def test_memory_is_one_store_per_process():
 def test_one_url_is_one_store_until_its_last_holder_closes_it(redis_url, redis_client):
     one, other = open_store(redis_url), open_store(redis_url)
     assert one is other
-    limiters = [Limiter("5/minute", store=redis_url) for _ in range(2)]
+    limiters = [Limiter("5/minute", store=redis_url, **PATIENT) for _ in range(2)]
     limiters[0].hit("ann")
     one.close()
     other.close()
@@ -63,24 +64,30 @@ def test_one_url_is_one_store_until_its_last_holder_closes_it(redis_url, redis_c
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 def test_redis_and_valkey_urls_reach_the_server(redis_url, scheme):
-    with Limiter("5/minute", store=redis_url.replace("redis", scheme)) as limiter:
+    with Limiter("5/minute", store=redis_url.replace("redis", scheme), **PATIENT) as limiter:
         assert limiter.hit("ann").remaining == 4
 
 
 def test_a_unix_url_reaches_the_same_state(redis_server, redis_url):
-    with Limiter("5/minute", store=redis_url) as limiter, Limiter("5/minute", store=f"unix://{redis_server.socket}?db=0") as other:
+    with (
+        Limiter("5/minute", store=redis_url, **PATIENT) as limiter,
+        Limiter("5/minute", store=f"unix://{redis_server.socket}?db=0", **PATIENT) as other,
+    ):
         limiter.hit("ann")
         assert other.hit("ann").remaining == 3
 
 
 def test_a_database_number_is_a_space_of_its_own(redis_url):
-    with Limiter("5/minute", store=redis_url) as limiter, Limiter("5/minute", store=redis_url.replace("/0", "/3")) as other:
+    with (
+        Limiter("5/minute", store=redis_url, **PATIENT) as limiter,
+        Limiter("5/minute", store=redis_url.replace("/0", "/3"), **PATIENT) as other,
+    ):
         assert limiter.hit("ann").remaining == other.hit("ann").remaining == 4
 
 
 def test_a_client_of_the_user_is_used_and_never_closed(redis_url, redis_client):
     store = RedisStore(redis_client)
-    assert Limiter("5/minute", store=store).hit("ann").remaining == 4
+    assert Limiter("5/minute", store=store, **PATIENT).hit("ann").remaining == 4
     store.close()
     assert redis_client.ping()
 
@@ -95,7 +102,7 @@ def test_what_is_neither_a_url_nor_a_client_is_an_error(target):
 LOOPS = """if True:
     import asyncio, sys
     from ratekit import AsyncLimiter
-    limiter = AsyncLimiter("5/minute", store=sys.argv[1])
+    limiter = AsyncLimiter("5/minute", store=sys.argv[1], budget=10)
     async def hits():
         return sorted(decision.remaining for decision in await asyncio.gather(limiter.hit("ann"), limiter.hit("ann")))
     async def last():
@@ -112,13 +119,13 @@ def test_one_async_limiter_lives_through_several_event_loops(redis_url):
 
 def test_connections_are_gone_after_the_last_close(redis_url, redis_client):
     before = connected(redis_client)
-    limiter = Limiter("5/minute", store=redis_url)
+    limiter = Limiter("5/minute", store=redis_url, **PATIENT)
     limiter.hit("ann")
     assert connected(redis_client) > before
     limiter.close()
 
     async def main():
-        async with AsyncLimiter("5/minute", store=redis_url) as other:
+        async with AsyncLimiter("5/minute", store=redis_url, **PATIENT) as other:
             await asyncio.gather(*(other.hit("ann") for _ in range(5)))
 
     asyncio.run(main())

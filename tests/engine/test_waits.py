@@ -5,6 +5,7 @@
 import random
 
 import pytest
+from doors import PATIENT
 
 from ratekit import Limit, Limiter
 from ratekit.algorithms import FORCE, LOOK, SPEND, rule_of
@@ -101,7 +102,7 @@ def test_a_sole_caller_is_let_in_after_exactly_retry_after(redis_url, clock, alg
     store = stores(redis_url, clock)[where]()
     for number in range(60):
         limit = random_limit(dice, algorithm)
-        limiter = Limiter(limit, store=store, name=f"wait-{number}")
+        limiter = Limiter(limit, store=store, name=f"wait-{number}", **PATIENT)
         for _ in range(dice.randint(1, 9)):
             limiter.hit("ann", cost=dice.choice([1, max(1, limit.capacity // 5), dice.randint(1, limit.capacity)]))
             clock.advance_us(dice.randint(0, limit.period // 2))

@@ -1,5 +1,5 @@
 """
-10,000 replies spoiled on their way: reset, ended, garbled, swallowed, cut at every byte. No exception but ours, nothing counted twice.
+10,000 replies spoiled on their way: reset, ended, garbled, swallowed, cut at every byte. No exception but ours, no double count.
 
 The circuit would leave such a store alone after the first fault, so the stores are asked without it; a service with its circuit is
 asked beside them, and has to answer every request.

@@ -10,7 +10,7 @@ import time
 import servers
 from figures import Figure, count, milliseconds, noted, seconds, timely
 from proxy import Pace, Proxy
-from service import Answer, Client, Load, Service, back_after, longest
+from service import Answer, Client, Load, Pauses, Service, back_after, longest
 
 BUDGET = 0.05
 
@@ -42,23 +42,26 @@ async def killed(full: bool) -> list[Figure]:
     with servers.RedisServer() as server:
         async with Service(server.url) as service, Load(service.port, 100 if full else 5, 0.2) as load:
             await asyncio.sleep(2 if full else 0.5)
-            down = time.perf_counter()
-            server.stop()
-            await asyncio.sleep(3 if full else 1)
-            await asyncio.to_thread(server.start)
-            up = time.perf_counter()
-            await asyncio.sleep(4 if full else 1)
+            async with Pauses() as pauses:
+                down = time.perf_counter()
+                server.stop()
+                await asyncio.sleep(3 if full else 1)
+                await asyncio.to_thread(server.start)
+                up = time.perf_counter()
+                await asyncio.sleep(4 if full else 1)
+                end = time.perf_counter()
             unhandled, health = await service.unhandled(), await service.health()
     back = up + back_after(load.answers, up)
     usual = sorted(answer.took for answer in load.since(0, down))
     return [
         count("5xx", load.bad),
         count("unhandled", unhandled),
-        milliseconds("added at most", longest(load.since(down), "took") - usual[len(usual) // 2], 10),
-        milliseconds("longest wait of a client", longest(load.since(down)), float("inf")),
+        milliseconds("added at most", longest(load.since(down, end), "took") - usual[len(usual) // 2], 10),
+        milliseconds("longest wait of a client", longest(load.since(down, end)), float("inf")),
         seconds("back after", back - up, 1),
         timely("decided elsewhere after that", sum(answer.source != "store" for answer in load.since(back))),
         timely("changes of state", health["changes"], 2),
+        noted("the measuring process's own longest pause", pauses.longest * 1000, "ms"),
     ]
 
 
@@ -74,13 +77,14 @@ async def hung(full: bool) -> list[Figure]:
             together = [Client(service.port, f"10.9.{i}.1") for i in range(150 if full else 10)]
             await asyncio.gather(*(client.get() for client in together))
             await asyncio.sleep(2 if full else 0.5)
-            os.kill(server.process.pid, signal.SIGSTOP)
-            stopped = time.perf_counter()
-            load.answers += await asyncio.gather(*(client.get() for client in together))
-            for client in together:
-                client.close()
-            await asyncio.sleep(4 if full else 1)
-            os.kill(server.process.pid, signal.SIGCONT)
+            async with Pauses() as pauses:
+                os.kill(server.process.pid, signal.SIGSTOP)
+                stopped = time.perf_counter()
+                load.answers += await asyncio.gather(*(client.get() for client in together))
+                for client in together:
+                    client.close()
+                await asyncio.sleep(4 if full else 1)
+                os.kill(server.process.pid, signal.SIGCONT)
             resumed = time.perf_counter()
             await asyncio.sleep(2 if full else 1)
             unhandled, health = await service.unhandled(), await service.health()
@@ -97,6 +101,7 @@ async def hung(full: bool) -> list[Figure]:
         milliseconds("another route, else", longest(other.since(calm, resumed)), 10),
         seconds("back after", back_after(load.answers, resumed), 0.5),
         timely("changes of state", health["changes"], 2),
+        noted("the measuring process's own longest pause", pauses.longest * 1000, "ms"),
         noted("released at once", sum(a.took > 0.01 for a in away)),
     ]
 
@@ -127,9 +132,9 @@ async def slow_one(port: int, name: str, pace: Pace, full: bool) -> list[Figure]
         proxy.pace = pace
         began = time.perf_counter()
         await asyncio.sleep(60 if full else 1)
+        during = load.since(began)
         changes = (await service.health())["changes"]
         unhandled = await service.unhandled()
-    during = load.since(began)
     return [
         count(f"{name}: 5xx", load.bad),
         count(f"{name}: unhandled", unhandled),

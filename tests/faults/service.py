@@ -138,6 +138,24 @@ class Service:
         return len(found) + self.stderr().count("Traceback")
 
 
+class Pauses:
+    """How long this process itself was kept from running while the block runs: what it measures of others is no better than that."""
+
+    async def __aenter__(self) -> Self:
+        self.longest = 0.0
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            self.longest = max(self.longest, time.perf_counter() - began - 0.005)
+
+
 class Load:
     """
     Clients that ask again and again while the block runs, `pace` seconds after each answer; for `most` seconds and no longer.

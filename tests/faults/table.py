@@ -88,8 +88,8 @@ ROWS = (
         "forged",
         "X-Forwarded-For forgery, with --no-proxy-headers",
         "0 of 1,000 bypasses, proxies named or not; a warning on first evidence names the rewriting that uvicorn does by default",
-        "0 of 8 (slowapi, asgi-ratelimit, django-ratelimit, throttled) / 8 of 8 (fastapi-limiter); behind uvicorn's default rewriting "
-        "every one, without a warning",
+        "0 of 8 (slowapi, asgi-ratelimit, django-ratelimit, throttled) / 8 of 8 (fastapi-limiter); behind uvicorn's default "
+        "rewriting every one, without a warning",
         abuse.forged,
     ),
     Row(

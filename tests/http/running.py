@@ -17,7 +17,12 @@ def serving(app, *, uds: str | None = None, **options):
     bound = socket.socket(socket.AF_UNIX if uds else socket.AF_INET)
     bound.bind(uds or ("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+
+    def run():
+        with contextlib.suppress(SystemExit):  # how uvicorn says that the application did not start
+            server.run(sockets=[bound])
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         for _ in range(1000):

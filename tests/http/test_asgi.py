@@ -4,8 +4,11 @@ The middleware around an application: it decides before, adds fields, and leaves
 
 import json
 import logging
+from contextlib import suppress
+from functools import partial
 
 import anyio
+import httpx
 import pytest
 from calling import Counted, ask, hello, scope_of, statuses
 from hypothesis import given
@@ -15,9 +18,10 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
-from ratekit import AsyncLimiter, ConfigurationError, Policy, RateKitWarning, RateLimitExceeded, StoreUnavailable
+from ratekit import AsyncLimiter, ConfigurationError, Policy, RateKitWarning, RateLimitExceeded, StoreError, StoreUnavailable
 from ratekit.asgi import RateLimitMiddleware
 from ratekit.stores import AsyncMemoryStore, MemoryStore
+from ratekit.stores.protocol import async_hit
 from ratekit.testing import ManualClock
 
 
@@ -215,15 +219,18 @@ def test_faults_that_differ_in_every_request_do_not_fill_the_log_for_ever(caplog
 class Away:
     """A store that is away as long as it is told to be."""
 
-    def __init__(self):
+    remote = True
+
+    def __init__(self, error=None):
         self.inner, self.away, self.closed = AsyncMemoryStore(), True, 0
+        self.error = error or StoreUnavailable("the store is away: nobody there")
 
-    def compile(self, plan):
-        return self.inner.compile(plan)
+    def compile(self, plan, budget=None):
+        return partial(async_hit, self, plan, budget=budget)
 
-    async def decide(self, asks):
+    async def decide(self, asks, budget=None):
         if self.away:
-            raise StoreUnavailable("the store is away: nobody there")
+            raise type(self.error)(str(self.error), self.error.fault)
         return await self.inner.decide(asks)
 
     async def forget(self, spaces, identity):
@@ -233,9 +240,19 @@ class Away:
         self.closed += 1
 
 
-def test_while_the_store_is_away_a_request_is_a_503_and_never_a_429_and_then_it_recovers(caplog):
+async def joined(front):
+    """Wait, on an event loop that a request was made on, until the store is asked again."""
+    transport = httpx.ASGITransport(front)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        await client.get("/")
+        with anyio.fail_after(10):
+            while front._enforcer.store.health().state == "open":
+                await anyio.sleep(0.01)
+
+
+def test_with_closed_a_request_while_the_store_is_away_is_a_503_and_never_a_429_and_then_it_recovers(caplog):
     store, app = Away(), Counted()
-    front = limited("1/minute", app=app, store=store)
+    front = limited("1/minute", app=app, store=store, on_outage="closed")
     answers = [ask(front) for _ in range(3)]
     assert [answer.status for answer in answers] == [503] * 3
     assert answers[0].header("retry-after") == "1"
@@ -243,9 +260,39 @@ def test_while_the_store_is_away_a_request_is_a_503_and_never_a_429_and_then_it_
     assert json.loads(answers[0].body)["type"] == "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
     assert answers[0].lines("ratelimit") == []
     assert app.reached == 0
-    assert len(caplog.records) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]  # the change of state, and the first 503
     store.away = False
+    anyio.run(joined, front)
     assert statuses(front) == [200, 429, 429]
+
+
+def test_by_default_requests_while_the_store_is_away_are_limited_in_memory_and_then_it_recovers(caplog):
+    store = Away()
+    front = limited("1/minute", store=store)
+    assert statuses(front) == [200, 429, 429]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    store.away = False
+    anyio.run(joined, front)
+    assert statuses(front, client=("192.0.2.9", 5000)) == [200, 429, 429]
+
+
+def test_with_open_everything_is_let_through_while_the_store_is_away():
+    front = limited("1/minute", store=Away(), on_outage="open")
+    assert statuses(front) == [200, 200, 200]
+
+
+def test_each_policy_may_say_what_happens_in_an_outage_and_one_that_is_closed_closes_the_request():
+    policies = [
+        Policy("a", "1/minute", match=["/local", "/both"]),
+        Policy("b", "1/minute", match=["/open", "/both", "/all"], on_outage="open"),
+        Policy("c", "1/minute", match=["/closed", "/all"], on_outage="closed"),
+    ]
+    front = limited(policies=policies, store=Away())
+    assert statuses(front, "GET /local") == [200, 429, 429]
+    assert statuses(front, "GET /open") == [200, 200, 200]
+    assert statuses(front, "GET /closed") == [503, 503, 503]
+    assert statuses(front, "GET /all") == [503, 503, 503]
+    assert statuses(front, "GET /both", client=("192.0.2.9", 1)) == [200, 429, 429]
 
 
 def live(app, *messages):
@@ -285,7 +332,31 @@ def test_a_store_that_is_away_at_the_start_stops_nothing(caplog):
         "shutdown.complete",
     ]
     (record,) = caplog.records
-    assert (record.levelname, "not there yet" in record.getMessage()) == ("WARNING", True)
+    assert (record.levelname, "left alone" in record.getMessage()) == ("WARNING", True)
+
+
+def test_a_store_that_refuses_our_credentials_stops_the_start_with_the_reason(caplog):
+    store = Away(StoreError("the server refuses these credentials or this command: WRONGPASS", "refused"))
+    reached = []
+
+    async def app(scope, receive, send):
+        await receive()
+        reached.append(scope["type"])
+
+    sent = []
+    with suppress(StoreError):
+        sent = live(limited("9/minute", app=app, store=store), "startup")
+    assert reached == []
+    assert "startup.complete" not in sent
+    assert not caplog.records or "WRONGPASS" in caplog.text
+
+
+def test_credentials_that_are_refused_in_operation_are_logged_as_an_error_and_the_policy_decides(caplog):
+    store = Away(StoreError("the server refuses these credentials or this command: NOPERM", "refused"))
+    front = limited("9/minute", store=store)
+    assert statuses(front, times=8) == [200] * 8
+    (record,) = caplog.records
+    assert (record.levelname, "NOPERM" in record.getMessage()) == ("ERROR", True)
 
 
 def test_a_store_object_that_was_passed_in_stays_open():
@@ -354,7 +425,7 @@ def test_an_own_answer_may_be_a_stream_and_none_is_the_problem_body():
 def test_an_own_answer_is_not_asked_for_what_is_no_refusal(caplog):
     front = limited(policies=[Policy("p", "1/minute", key="header:x", missing="refuse")], on_refused=lambda *_: 1 / 0)
     assert ask(front).status == 401
-    assert ask(limited("1/minute", store=Away(), on_refused=lambda *_: 1 / 0)).status == 503
+    assert ask(limited("1/minute", store=Away(), on_outage="closed", on_refused=lambda *_: 1 / 0)).status == 503
 
 
 def test_an_application_that_raises_a_refusal_by_itself_is_a_429_that_names_it():

@@ -6,9 +6,10 @@ from importlib.util import find_spec
 
 from ratekit.errors import MissingExtra
 
-if find_spec("redis") is None:
-    raise MissingExtra("a Redis store", "redis", "redis")
+for package in ("redis", "hiredis"):
+    if find_spec(package) is None:
+        raise MissingExtra("a Redis store", package, "redis")
 
-from ratekit.stores.redis.store import AsyncRedisStore, RedisStore
+from ratekit.stores.redis.store import AsyncRedisStore, RedisStore  # noqa: E402
 
 __all__ = ["AsyncRedisStore", "RedisStore"]

@@ -10,7 +10,7 @@ redis-py's own Connection does the connecting (address, TLS, authentication); th
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import hiredis
@@ -24,6 +24,8 @@ MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
 MOST_TOGETHER: Final = 512
 """Hits in one command, so that none keeps the server from others for long."""
+ABANDON: Final = 5.0
+"""Seconds after which a connection that does not answer is given up."""
 GRACE: Final = 0.002
 """Seconds that a late reply is given to be read, should this process and not the store be late."""
 
@@ -31,8 +33,8 @@ GRACE: Final = 0.002
 Reply = tuple[Sequence[int], int]
 """A whole reply and where a hit's integers begin in it."""
 
-Caller = tuple[Parcel, "asyncio.Future[Reply]"]
-"""A hit and who waits for it."""
+Caller = tuple[Parcel, "asyncio.Future[Reply]", bool]
+"""A hit, who waits for it, and whether for the line's own budget."""
 
 
 class Trip(NamedTuple):
@@ -56,22 +58,27 @@ class Line(asyncio.Protocol):
         self._transport: Any = None
         self._connecting: asyncio.Task[None] | None = None
         self._waiting: list[Caller] = []
-        self._since = 0.0
+        self._since = 0.0  # the first of those who wait for the line's own budget; 0: nobody does
         self._flying: deque[Trip] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._flush_soon = False
+        self._keeper: AsyncGenerator[None, None] | None = None
 
-    def call(self, parcel: Parcel) -> "asyncio.Future[Reply]":
-        """Put a hit on the line; the future ends in its reply or in a StoreError, within the budget."""
-        waiting, future = self._waiting, self._loop.create_future()
-        waiting.append((parcel, future))
-        if len(waiting) == 1:
-            self._since = self._loop.time()
-            if self._timer is None:
-                self._timer = self._loop.call_at(self._since + self._budget, self._look)
-        elif len(waiting) > MOST_WAITING:
-            waiting.pop()
-            raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already")
+    def call(self, parcel: Parcel, budget: float | None = None) -> "asyncio.Future[Reply]":
+        """Put a hit on the line; the future ends in its reply or in a StoreError, within the budget (seconds)."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already", "late")
+        future = self._loop.create_future()
+        if budget is None or budget == self._budget:
+            self._waiting.append((parcel, future, True))
+            if not self._since:
+                self._since = self._loop.time()
+                if self._timer is None:
+                    self._timer = self._loop.call_at(self._since + self._budget, self._look)
+        else:
+            self._waiting.append((parcel, future, False))
+            timer = self._loop.call_later(budget + GRACE, late, future, budget)
+            future.add_done_callback(lambda _: timer.cancel())
         if self._transport is None:
             self._connect()
         elif not self._flying:
@@ -103,16 +110,17 @@ class Line(asyncio.Protocol):
         if self._transport is None:
             return
         waiting, self._waiting = self._waiting, []
+        since, self._since = self._since or self._loop.time(), 0.0
         callers = [caller for caller in waiting if not caller[1].done()]
         for first in range(0, len(callers), MOST_TOGETHER):
             together = callers[first : first + MOST_TOGETHER]
-            rules = frozenset().union(*{label.rules for (_, label), _ in together})
-            self._send(Trip(together, script_for(rules), self._since), whole=False)
+            rules = frozenset().union(*{label.rules for (_, label), _, _ in together})
+            self._send(Trip(together, script_for(rules), since), whole=False)
 
     def _send(self, trip: Trip, *, whole: bool) -> None:
         now = None if self._clock is None else self._clock()
         self._flying.append(trip)
-        self._transport.write(request([parcel for parcel, _ in trip.callers], trip.script, now, whole=whole))
+        self._transport.write(request([parcel for parcel, _, _ in trip.callers], trip.script, now, whole=whole))
 
     # Reading.
 
@@ -133,12 +141,12 @@ class Line(asyncio.Protocol):
                 fail(trip.callers, translated(redis.exceptions.ResponseError(str(reply))))
             return
         try:
-            checked([parcel for parcel, _ in trip.callers], reply)
+            checked([parcel for parcel, _, _ in trip.callers], reply)
         except StoreError as error:
             fail(trip.callers, error)
             return
         at = 1
-        for (_, label), future in trip.callers:
+        for (_, label), future, _ in trip.callers:
             if not future.done():
                 future.set_result((reply, at))
             at += label.width
@@ -152,16 +160,20 @@ class Line(asyncio.Protocol):
     def _expire(self) -> None:
         self._timer = None
         late = self._loop.time() - GRACE - self._budget
-        error = StoreUnavailable(f"no reply within {self._budget:g} s")
+        error = no_reply(self._budget)
+        if self._flying and self._flying[0].since < self._loop.time() - ABANDON:
+            self._transport.abort()
         oldest = None
         for trip in self._flying:
             if trip.since > late:
                 oldest = trip.since
                 break
-            fail(trip.callers, error)
-        if self._waiting and self._since <= late:
-            self._fail_waiting(error)
-        if oldest is None and self._waiting:
+            fail([caller for caller in trip.callers if caller[2]], error)
+        if self._since and self._since <= late:
+            fail([caller for caller in self._waiting if caller[2]], error)
+            self._waiting = [caller for caller in self._waiting if not caller[1].done()]
+            self._since = 0.0
+        if oldest is None and self._since:
             oldest = self._since
         if oldest is not None:
             self._timer = self._loop.call_at(oldest + self._budget, self._look)
@@ -175,15 +187,27 @@ class Line(asyncio.Protocol):
     async def _open(self) -> None:
         try:
             connection = self._new_connection()
-            await connection.connect()
+            async with asyncio.timeout(ABANDON):
+                await connection.connect()
             self._reader = hiredis.Reader()
             self._connection, self._transport = connection, connection._writer.transport
             self._transport.set_protocol(self)
             self._flush()
+            if self._keeper is None:
+                self._keeper = self._until_the_loop_ends()
+                await anext(self._keeper)
         except FAULTS as error:
             self._fail_waiting(translated(error))
         finally:
             self._connecting = None
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Event loops end the asynchronous generators that they began; so a connection does not outlive its loop."""
+        try:
+            yield
+        finally:
+            self.close()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever is under way may have been counted and is told so; whoever still waits goes with the next connection."""
@@ -196,12 +220,23 @@ class Line(asyncio.Protocol):
             self._connect()
 
     def _fail_waiting(self, error: StoreError) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._since = self._waiting, [], 0.0
         fail(waiting, error)
 
 
 def fail(callers: Iterable[Caller], error: StoreError) -> None:
     """Tell callers who still wait; each gets an error of its own, because raising one marks it."""
-    for _, future in callers:
+    for _, future, _ in callers:
         if not future.done():
-            future.set_exception(type(error)(str(error)))
+            future.set_exception(type(error)(str(error), error.fault))
+
+
+def late(future: "asyncio.Future[Reply]", budget: float) -> None:
+    """Tell one caller, whose budget is not the line's."""
+    if not future.done():
+        future.set_exception(no_reply(budget))
+
+
+def no_reply(budget: float) -> StoreUnavailable:
+    """What a caller is told whose time is up."""
+    return StoreUnavailable(f"no reply within {budget:g} s", "late")

@@ -90,7 +90,7 @@ def checked(parcels: Sequence[Parcel], reply: object) -> list[int]:
     """The reply; raises StoreError where it is not one of this script's."""
     expected = 1 + sum([label.width for _, label in parcels])
     if not isinstance(reply, list) or len(reply) != expected or set(map(type, reply)) != {int}:
-        raise StoreError(f"the server's reply {str(reply)[:100]!r} is not one of ratekit's script: {expected} integers")
+        raise StoreError(f"the server's reply {str(reply)[:100]!r} is not one of ratekit's script: {expected} integers", "server")
     return reply
 
 

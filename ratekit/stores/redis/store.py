@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import redis.asyncio
 
@@ -22,8 +21,10 @@ from ratekit.stores.redis.wire import FAULTS, connection_options, translated
 
 Clock = Callable[[], int]
 
+BUDGET = 0.05
+"""Seconds that a decision may take, connecting included."""
 PATIENCE = 5.0
-"""Seconds that connecting or a reply may take."""
+"""Seconds that connecting in the background, and a reset, may take."""
 OPTIONS = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
 
 
@@ -32,37 +33,42 @@ class RedisStore:
     State in Redis 7 or newer, or Valkey, for threads.
 
     `target` is a URL (`redis://`, `rediss://`, `unix://`) or a `redis.Redis` client of yours: its address and credentials are used,
-    its connections are not. `clock` (microseconds, always ahead of the server's time) is for tests: without it the server's own
+    its connections are not. `budget` is the seconds that a decision may take, connecting included, unless a limiter says otherwise.
+    `clock` (microseconds, always ahead of the server's time) is for tests: without it the server's own
     clock decides.
 
     >>> from ratekit import Limiter
     >>> limiter = Limiter("100/minute", store=RedisStore("redis://localhost:6379/0"))  # doctest: +SKIP
     """
 
-    def __init__(self, target: Any, *, clock: Clock | None = None) -> None:
+    remote = True
+
+    def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()
+        self._budget = budget
         self._pool = _pool_of(target, redis.ConnectionPool, redis.Redis)
         self._trips = Trips(partial(self._pool.connection_class, **connection_options(self._pool)))
-        self._clock = clock
+        self.clock = clock
 
-    def compile(self, plan: Plan) -> Compiled:
-        """A function that hits every limit of `plan` at once."""
-        route, trips, clock = Route(plan), self._trips, self._clock
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
+        """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
+        route, trips, clock = Route(plan), self._trips, self.clock
+        seconds = self._budget if budget is None else budget
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            reply = trips.call(route.parcel(identity, cost, mode), None if clock is None else clock())
+            reply = trips.call(route.parcel(identity, cost, mode), None if clock is None else clock(), seconds)
             return route.decision(reply, 1, cost)
 
         return hit
 
-    def decide(self, asks: Sequence[Ask]) -> Seens:
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
-        now = None if self._clock is None else self._clock()
-        return seens(asks, self._trips.call(packed(asks), now), 1)
+        now = None if self.clock is None else self.clock()
+        return seens(asks, self._trips.call(packed(asks), now, self._budget if budget is None else budget), 1)
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
-        self._trips.command("DEL", *(space.key(identity) for space in spaces))
+        self._trips.command("DEL", *(space.key(identity) for space in spaces), patience=PATIENCE)
 
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
@@ -81,26 +87,29 @@ class AsyncRedisStore:
     `target` is a URL or a `redis.asyncio.Redis` client of yours: its address and credentials are used, its connections are not.
     """
 
-    def __init__(self, target: Any, *, clock: Clock | None = None) -> None:
+    remote = True
+
+    def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()
+        self._budget = budget
         self._pool = _pool_of(target, redis.asyncio.ConnectionPool, redis.asyncio.Redis)
         self._new_connection = partial(self._pool.connection_class, **connection_options(self._pool))
-        self._lines: WeakKeyDictionary[Any, Line] = WeakKeyDictionary()
-        self._clock = clock
+        self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
+        self.clock = clock
 
-    def compile(self, plan: Plan) -> AsyncCompiled:
-        """A function that hits every limit of `plan` at once."""
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
+        """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
         route, line = Route(plan), self._line
 
         async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            reply, at = await line().call(route.parcel(identity, cost, mode))
+            reply, at = await line().call(route.parcel(identity, cost, mode), budget)
             return route.decision(reply, at, cost)
 
         return hit
 
-    async def decide(self, asks: Sequence[Ask]) -> Seens:
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""
-        reply, at = await self._line().call(packed(asks))
+        reply, at = await self._line().call(packed(asks), budget)
         return seens(asks, reply, at)
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
@@ -133,7 +142,9 @@ class AsyncRedisStore:
         loop = asyncio.get_running_loop()
         line = self._lines.get(loop)
         if line is None:
-            line = self._lines[loop] = Line(self._new_connection, PATIENCE, self._clock)
+            for ended in [other for other in self._lines if other.is_closed()]:
+                del self._lines[ended]
+            line = self._lines[loop] = Line(self._new_connection, self._budget, self.clock)
         return line
 
 
@@ -159,11 +170,13 @@ class Holders:
 
 
 def _pool_of(target: Any, pool: Any, client: Any) -> Any:
-    if isinstance(target, str):
-        try:
-            return pool.from_url(target, **OPTIONS)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"{target!r}: {error}; write 'redis://localhost:6379/0'") from error
     if isinstance(target, client):
         return target.connection_pool
-    raise ConfigurationError(f"{target!r} is neither a URL nor a {client.__module__}.{client.__name__} client")
+    if not isinstance(target, str):
+        raise ConfigurationError(f"{target!r} is neither a URL nor a {client.__module__}.{client.__name__} client")
+    try:
+        made = pool.from_url(target, **OPTIONS)
+        made.connection_class(**connection_options(made))  # connects nothing, but knows what an option is
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{target!r}: {error}; write 'redis://localhost:6379/0'") from error
+    return made

@@ -4,11 +4,13 @@ The wire: commands as bytes, and the server's and client's errors as ours.
 
 from typing import Any, Final
 
+import hiredis
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
 
-FAULTS: Final = (redis.exceptions.RedisError, OSError)
+FAULTS: Final = (redis.exceptions.RedisError, OSError, hiredis.HiredisError)
+CREDENTIALS: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
 
 
 def bulk(word: str) -> str:
@@ -23,11 +25,14 @@ def command(*words: str) -> str:
 
 def translated(error: Exception) -> StoreError:
     """A client's or server's error as one of ours."""
-    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError) or str(error).startswith(
-        ("NOAUTH", "NOPERM", "WRONGPASS")
-    ):
-        return StoreError(f"the server refuses these credentials or this command: {error}")
-    return StoreUnavailable(f"the store is away: {error or type(error).__name__}")
+    text = str(error) or type(error).__name__
+    if isinstance(error, CREDENTIALS) or text.startswith(("NOAUTH", "NOPERM", "WRONGPASS")):
+        return StoreError(f"the server refuses these credentials or this command: {text}", "refused")
+    if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
+        return StoreUnavailable(f"the store did not answer in time: {text}", "late")
+    if isinstance(error, redis.exceptions.ResponseError | hiredis.HiredisError):
+        return StoreUnavailable(f"the server cannot serve: {text}", "server")
+    return StoreUnavailable(f"the store is away: {text}", "away")
 
 
 def connection_options(pool: Any) -> dict[str, Any]:

@@ -1,0 +1,272 @@
+"""
+Gate: what stands between a limiter and a remote store: the circuit that all share, what this limiter was refused and last saw, and
+what is said when the store is away. No I/O: the shells in `guarded.py` make the trips.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, get_args
+from weakref import WeakKeyDictionary, WeakSet
+
+from ratekit.algorithms import GIVE, LOOK, SPEND, Rule, rule_of
+from ratekit.decision import Decision, Figures, Seen, decide, settled
+from ratekit.denials import Denials
+from ratekit.errors import ConfigurationError, StoreError, StoreUnavailable
+from ratekit.guard import Change, Fault, Guard
+from ratekit.limit import MOST, Limit
+from ratekit.stores.memory import Clock, MemoryStore, monotonic
+from ratekit.stores.naming import Canonical, Plan, Space
+from ratekit.stores.off import all_new
+from ratekit.stores.protocol import Ask, Seens, asks_of, decisions_of
+
+OnOutage = Literal["local", "open", "closed"]
+
+KNOWN: Final = 10_000
+"""Keys whose last known state is kept for the local fallback, per limiter: at least the latest half of them."""
+
+log: Final = logging.getLogger("ratekit")
+
+DECADE: Final = 10 * 365 * 86_400_000_000
+"""Microseconds between this machine's monotonic clock and any clock of the day."""
+
+_PROBE: Final = rule_of(Limit(MOST, per=1, algorithm="fixed_window"))
+
+
+def probe_of(plan: Plan) -> Sequence[Ask]:
+    """
+    What a probe asks: the script and a write, as hits do, under the prefix that they are permitted, on a key that no name can spell.
+    """
+    prefix, _, _ = plan[0][1].head.partition(":{")
+    return [Ask(_PROBE, Space(f"{prefix}:{{!:", f"}}:::{_PROBE.label}"), "probe", SPEND, 1)]
+
+
+def check_outage(on_outage: object) -> None:
+    """Raises ConfigurationError for what is no outage policy."""
+    if on_outage not in get_args(OnOutage):
+        raise ConfigurationError(f"on_outage {on_outage!r}: write 'local', 'open' or 'closed'")
+
+
+def check_budget(budget: object) -> None:
+    """Raises ConfigurationError for what is no budget."""
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 60):
+        raise ConfigurationError(f"budget {budget!r}: write seconds above 0 and up to 60, or None for the store's own")
+
+
+class Known:
+    """What was last seen of keys: write to `young`, and call `turn` when that is full; it becomes the older generation."""
+
+    __slots__ = ("old", "young")
+
+    def __init__(self) -> None:
+        self.young: dict[Any, Any] = {}
+        self.old: dict[Any, Any] = {}
+
+    def turn(self) -> None:
+        """Keep what is young as the older, and begin anew."""
+        self.old, self.young = self.young, {}
+
+    def take(self, key: Any) -> Any:
+        """What was last seen, and let go of it; None when that is nothing."""
+        young, old = self.young.pop(key, None), self.old.pop(key, None)
+        return old if young is None else young
+
+
+class Circuit:
+    """The guard of one remote store, shared by all who use it in this process, and the memory that stands in for the store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.guard = Guard(monotonic())
+        self.local = MemoryStore(clock=clock)
+        self.probe_asks: Sequence[Ask] = ()
+        self.known = Known()  # (space, identity) -> rule, what it saw, when
+        self._gates: WeakSet[Gate] = WeakSet()
+        self._lock = threading.Lock()
+
+    def failed(self, error: StoreError, ticket: int) -> None:
+        """A trip ended badly."""
+        with self._lock:
+            change = self.guard.failed(monotonic(), Fault(error.fault), ticket)
+        say(change, str(error))
+
+    def succeeded(self, ticket: int) -> None:
+        """A trip ended well while not all of them do."""
+        with self._lock:
+            self.guard.succeeded(monotonic(), ticket)
+
+    def probe(self) -> int:
+        """The number of the probe to send now, or 0."""
+        with self._lock:
+            return self.guard.probe(monotonic())
+
+    def probed(self, number: int, error: StoreError | None) -> None:
+        """How a probe ended."""
+        with self._lock:
+            change = self.guard.probed(monotonic(), number, None if error is None else Fault(error.fault))
+        say(change)
+
+    def pause(self) -> float:
+        """Seconds until the next probe is due."""
+        return max(0.001, self.guard.health(monotonic()).next_probe or 0.0)
+
+    def gates(self, spaces: Iterable[Space], gate: "Gate | None" = None) -> "list[Gate]":
+        """The limiters that count in any of these spaces; `gate` is a new one."""
+        with self._lock:
+            if gate is not None:
+                self._gates.add(gate)
+            return [some for some in self._gates if not some.spaces.isdisjoint(spaces)]
+
+    def saw(self, asks: Sequence[Ask], answer: Seens) -> None:
+        """Keep what the store saw in a hit that is no limiter's own."""
+        came = self.clock()
+        for ask, seen in zip(asks, answer.seen, strict=True):
+            self.known.young[ask.space, ask.identity] = ask.rule, seen, came
+        if len(self.known.young) > KNOWN // 2:
+            self.known.turn()
+
+    def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
+        """Let the memory go on from what was seen, unless it knows of less room: an answer may come when it was asked already."""
+        now = self.clock()
+        (here,) = self.local.decide([Ask(rule, space, identity, LOOK, 1)]).seen
+        there = rule.step(rule.restore(seen, came), now, 1, LOOK)[1]
+        if rule.read(1, there).remaining < rule.read(1, here).remaining:
+            self.local.put(rule, space, identity, seen, now - came)
+
+
+def say(change: Change | None, why: str = "") -> None:
+    """One line in the log per change of state. Not under a lock: a log may be limited, too."""
+    if change is not None:
+        serious = logging.ERROR if change.fault is Fault.REFUSED else logging.WARNING
+        log.log(serious if change.state == "open" else logging.INFO, "%s%s", change, f": {why}" if why else "")
+
+
+_CIRCUITS: Final[WeakKeyDictionary[Any, Circuit]] = WeakKeyDictionary()
+_LOCK: Final = threading.Lock()
+
+
+def circuit_of(store: Any) -> Circuit:
+    """The circuit of a remote store: one, however many limiters use it. A clock that is moved by hand moves all that is local, too."""
+    with _LOCK:
+        circuit = _CIRCUITS.get(store)
+        if circuit is None:
+            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic)
+        return circuit
+
+
+_HELD: Final[list[threading.Lock]] = []
+
+
+def _before_fork() -> None:
+    _LOCK.acquire()
+    _HELD.extend(lock for circuit in list(_CIRCUITS.values()) for lock in (circuit._lock, circuit.local._lock))
+    for lock in _HELD:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    while _HELD:
+        _HELD.pop().release()
+    _LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):  # a child never finds them held by a thread that it does not have
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
+class Gate:
+    """One limiter in front of a remote store: what it was refused, what it knows of its keys, what it says in an outage."""
+
+    def __init__(self, circuit: Circuit, plan: Plan, *, deny_cache: float, on_outage: OnOutage) -> None:
+        self.clock = circuit.clock
+        self.denials = Denials(plan, seconds=deny_cache)
+        self.spaces = frozenset(space for _, space in plan)
+        self._circuit = circuit
+        self._plan = plan
+        self._on_outage: OnOutage = on_outage
+        self._local = circuit.local.compile(plan)
+        self._known = Known()  # identity -> decision, when
+        circuit.gates((), self)
+        circuit.probe_asks = probe_of(plan)
+
+    def answered(self, identity: Canonical, decision: Decision, sent: int) -> None:
+        """Keep what an answer of the store says."""
+        if not decision[0] or self.denials.knows(identity):
+            self.denials.learn(identity, decision, sent, self.clock())
+        if self._on_outage == "local":
+            known = self._known.young
+            known[identity] = decision, sent
+            if len(known) > KNOWN // 2:
+                self._known.turn()
+
+    def forget(self, identity: Canonical) -> None:
+        """Let go of an identity."""
+        self.denials.forget(identity, self.clock())
+        self._known.take(identity)
+
+    def instead(self, identity: Canonical, cost: int, mode: int) -> Decision:
+        """The decision while the store is away; raises StoreUnavailable where the policy is "closed"."""
+        if self._on_outage == "local":
+            self.seed(identity)
+            return _colored(self._local(identity, cost, mode), "local")
+        return instead(asks_of(self._plan, identity, cost, mode), self._on_outage)
+
+    def seed(self, identity: Canonical) -> None:
+        """Let the memory go on from what was last seen of an identity, by this limiter or in a hit that was no limiter's own."""
+        own = self._known.take(identity)
+        for i, (rule, space) in enumerate(self._plan):
+            other = self._circuit.known.take((space, identity))
+            if own is not None and (other is None or other[2] <= own[1]):
+                self._circuit.seed(rule, space, identity, own[0].details[i][4], own[1])
+            elif other is not None:
+                self._circuit.seed(rule, space, identity, *other[1:])
+
+
+def instead(asks: Sequence[Ask], on_outage: OnOutage) -> Decision:
+    """Everything is as new ("open"), or nothing can be said ("closed": raises StoreUnavailable)."""
+    parts = [_colored(part, on_outage) for part in decisions_of(asks, all_new(asks))]
+    if on_outage == "open":
+        return decide(parts)
+    figures = Figures(wait=1_000_000, remaining=0, more=0, reset=0)
+    closed = Decision((False, asks[0].rule.limit, settled, asks[0].cost, tuple(figures), "closed", True, None, ()))
+    raise StoreUnavailable("the store is away, and on_outage is 'closed'", "away", closed)
+
+
+def _colored(decision: Decision, source: str) -> Decision:
+    return Decision((*decision[:5], source, True, None, tuple(_colored(part, source) for part in decision[8])))
+
+
+def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) -> None:
+    """Nothing is remembered of an identity any more."""
+    circuit.local.forget(spaces, identity)
+    for space in spaces:
+        circuit.known.take((space, identity))
+    for gate in circuit.gates(spaces):
+        gate.forget(identity)
+
+
+def forget_given(circuit: Circuit, asks: Sequence[Ask]) -> None:
+    """What was given back may be admitted: no refusal of that identity is remembered."""
+    given = [ask for ask in asks if ask.mode == GIVE]
+    for gate in circuit.gates([ask.space for ask in given]) if given else ():
+        for identity in {ask.identity for ask in given}:
+            gate.denials.forget(identity, gate.clock())
+
+
+def decided_instead(circuit: Circuit, asks: Sequence[Ask], on_outage: OnOutage) -> Seens:
+    """What the outage policy says to a hit that is no limiter's own; raises StoreUnavailable where it is "closed"."""
+    if on_outage != "local":
+        instead(asks, on_outage)
+        return all_new(asks)._replace(degraded=True)
+    for gate in circuit.gates([ask.space for ask in asks]):
+        for identity in {ask.identity for ask in asks}:
+            gate.seed(identity)
+    for ask in asks:
+        known = circuit.known.take((ask.space, ask.identity))
+        if known is not None:
+            circuit.seed(ask.rule, ask.space, ask.identity, *known[1:])
+    # What the store charged is not given back here: a mark of its clock says nothing by ours.
+    now = circuit.clock()
+    asks = [ask._replace(mode=LOOK) if ask.mode == GIVE and abs(ask.mark[0] - now) > DECADE else ask for ask in asks]
+    return circuit.local.decide(asks)._replace(source="local", degraded=True)

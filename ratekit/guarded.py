@@ -1,0 +1,237 @@
+"""
+Guarded: a remote store with a budget, a circuit, a memory of what it refused, and an answer for when it is away.
+
+The state machine is `guard.py`, the memory `denials.py`; both are pure. Here are the two shells that give them a clock, a lock and
+a background: one for threads, one for event loops. A request never waits for a connection that is known to be gone, and never
+pays for a probe.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from ratekit.algorithms import SPEND
+from ratekit.decision import Decision
+from ratekit.errors import StoreError
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, circuit_of, decided_instead, forget_given, forgotten
+from ratekit.guard import Health
+from ratekit.stores.memory import monotonic
+from ratekit.stores.naming import Canonical, Plan, Space
+from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncStore, Compiled, Seens, Store
+
+CONNECTING: Final = 5.0
+"""Seconds that the first connection may take, before there are any requests."""
+
+
+class GuardedStore:
+    """A remote store for threads, guarded."""
+
+    remote = True
+
+    def __init__(self, store: Store, *, budget: float | None, on_outage: OnOutage, deny_cache: float) -> None:
+        check_budget(budget)
+        check_outage(on_outage)
+        self._store = store
+        self._budget, self._deny_cache = budget, deny_cache
+        self._on_outage: OnOutage = on_outage
+        self._circuit = circuit_of(store)
+        self._prober: threading.Thread | None = None
+        self._closed = False
+
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
+        """A function that hits every limit of `plan` at once, and always answers within the budget."""
+        circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
+        gate = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
+
+        def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+            sent = clock()
+            refusal = refuse(identity, cost, sent) if mode == SPEND else None
+            if refusal is not None:
+                return refusal
+            if ticket := guard.ticket:
+                try:
+                    decision = remote(identity, cost, mode)
+                except StoreError as error:
+                    circuit.failed(error, ticket)
+                else:
+                    if guard.troubled:
+                        circuit.succeeded(ticket)
+                    gate.answered(identity, decision, sent)
+                    return decision
+            self._watch()
+            return gate.instead(identity, cost, mode)
+
+        return hit
+
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+        """One hit: all-or-nothing over `asks`, or what the outage policy says."""
+        if ticket := self._circuit.guard.ticket:
+            try:
+                answer = self._store.decide(asks, self._budget if budget is None else budget)
+            except StoreError as error:
+                self._circuit.failed(error, ticket)
+            else:
+                if self._circuit.guard.troubled:
+                    self._circuit.succeeded(ticket)
+                if self._on_outage == "local":
+                    self._circuit.saw(asks, answer)
+                return answer
+            finally:
+                forget_given(self._circuit, asks)
+        self._watch()
+        return decided_instead(self._circuit, asks, self._on_outage)
+
+    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
+        try:
+            self._store.forget(spaces, identity)
+        finally:  # what failed may have happened all the same
+            forgotten(self._circuit, spaces, identity)
+
+    def health(self) -> Health:
+        """How things stand with the store."""
+        return self._circuit.guard.health(monotonic())
+
+    def hold(self) -> bool:
+        """A guarded store is its limiter's own."""
+        return False
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._closed = True
+        self._store.close()
+
+    def _watch(self) -> None:
+        """See to it that somebody probes, also in a child that was forked meanwhile."""
+        if not self._circuit.guard.ticket and not (self._prober and self._prober.is_alive()):
+            self._prober = threading.Thread(target=self._probe, name="ratekit-probe", daemon=True)
+            with suppress(RuntimeError):  # there can be no more threads just now
+                self._prober.start()
+
+    def _probe(self) -> None:
+        circuit = self._circuit
+        while not circuit.guard.ticket and not self._closed:
+            time.sleep(circuit.pause())
+            if number := circuit.probe():
+                try:
+                    self._store.decide(circuit.probe_asks, self._budget)
+                except StoreError as error:
+                    circuit.probed(number, error)
+                else:
+                    circuit.probed(number, None)
+
+
+class AsyncGuardedStore:
+    """A remote store for event loops, guarded: `GuardedStore`, awaited."""
+
+    remote = True
+
+    def __init__(self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float) -> None:
+        check_budget(budget)
+        check_outage(on_outage)
+        self._store = store
+        self._budget, self._deny_cache = budget, deny_cache
+        self._on_outage: OnOutage = on_outage
+        self._circuit = circuit_of(store)
+        self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
+        """A function that hits every limit of `plan` at once, and always answers within the budget."""
+        circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
+        gate = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
+
+        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+            sent = clock()
+            refusal = refuse(identity, cost, sent) if mode == SPEND else None
+            if refusal is not None:
+                return refusal
+            if ticket := guard.ticket:
+                try:
+                    decision = await remote(identity, cost, mode)
+                except StoreError as error:
+                    circuit.failed(error, ticket)
+                else:
+                    if guard.troubled:
+                        circuit.succeeded(ticket)
+                    gate.answered(identity, decision, sent)
+                    return decision
+            self._watch()
+            return gate.instead(identity, cost, mode)
+
+        return hit
+
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+        """One hit: all-or-nothing over `asks`, or what the outage policy says."""
+        if ticket := self._circuit.guard.ticket:
+            try:
+                answer = await self._store.decide(asks, self._budget if budget is None else budget)
+            except StoreError as error:
+                self._circuit.failed(error, ticket)
+            else:
+                if self._circuit.guard.troubled:
+                    self._circuit.succeeded(ticket)
+                if self._on_outage == "local":
+                    self._circuit.saw(asks, answer)
+                return answer
+            finally:
+                forget_given(self._circuit, asks)
+        self._watch()
+        return decided_instead(self._circuit, asks, self._on_outage)
+
+    def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
+        """The same store and circuit under another outage policy."""
+        return AsyncGuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
+
+    async def open(self) -> None:
+        """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
+        ticket = self._circuit.guard.ticket
+        try:
+            await self._store.decide(self._circuit.probe_asks, CONNECTING)
+        except StoreError as error:
+            self._circuit.failed(error, ticket)
+            self._watch()
+            if error.fault == "refused":
+                raise
+
+    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
+        try:
+            await self._store.forget(spaces, identity)
+        finally:  # what failed may have happened all the same
+            forgotten(self._circuit, spaces, identity)
+
+    def health(self) -> Health:
+        """How things stand with the store."""
+        return self._circuit.guard.health(monotonic())
+
+    async def aclose(self) -> None:
+        """Let go of the store."""
+        prober = self._probers.pop(asyncio.get_running_loop(), None)
+        if prober is not None:
+            prober.cancel()
+        await self._store.aclose()
+
+    def _watch(self) -> None:
+        """See to it that somebody probes, on this event loop."""
+        loop = asyncio.get_running_loop()
+        if not self._circuit.guard.ticket and loop not in self._probers:
+            prober = self._probers[loop] = loop.create_task(self._probe())
+            prober.add_done_callback(lambda _: self._probers.pop(loop, None))
+
+    async def _probe(self) -> None:
+        circuit = self._circuit
+        while not circuit.guard.ticket:
+            if number := circuit.probe():
+                try:
+                    await self._store.decide(circuit.probe_asks, self._budget)
+                except StoreError as error:
+                    circuit.probed(number, error)
+                else:
+                    circuit.probed(number, None)
+            else:
+                await asyncio.sleep(circuit.pause())
