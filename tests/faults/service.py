@@ -139,7 +139,7 @@ class Service:
 
 
 class Pauses:
-    """How long this process itself was kept from running while the block runs: what it measures of others is no better than that."""
+    """How long this process itself was kept from running while the block runs: what it measures is no better than that."""
 
     async def __aenter__(self) -> Self:
         self.longest = 0.0
