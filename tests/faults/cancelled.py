@@ -24,14 +24,14 @@ def pending() -> int:
 
 
 async def given_up(full: bool) -> list[Figure]:
-    """10,000 calls of which most are cancelled, at any moment, and 2,000 requests whose clients hang up."""
+    """20,000 calls of which about half are cancelled, at any moment, and 2,000 requests whose clients hang up."""
     unhandled: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(str(context)))
     with servers.RedisServer() as server, server.client() as client:
         async with AsyncLimiter(f"{LIMIT}/hour fixed_window", store=server.url, budget=5.0, name="cancelled") as limiter:
             await limiter.hit("warm")
             connected, futures = client.info("stats")["total_connections_received"], pending()
-            cancelled, crossed, elsewhere = await cancellations(limiter, 10_000 if full else 800)
+            cancelled, crossed, elsewhere = await cancellations(limiter, 20_000 if full else 800)
             await limiter.hit("warm")
             leaked = max(0, pending() - futures)
             opened = client.info("stats")["total_connections_received"] - connected

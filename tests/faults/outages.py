@@ -108,7 +108,7 @@ async def hung(full: bool) -> list[Figure]:
 
 def noticed(answers: list[Answer]) -> float:
     """When the fifth of those who waited had waited long enough: from then on nobody has to."""
-    ends = sorted(answer.at + answer.waited for answer in answers if answer.took > 0.01)
+    ends = sorted(answer.at + answer.waited for answer in answers if answer.took > 0.9 * BUDGET)
     return ends[min(4, len(ends) - 1)] if ends else 0.0
 
 
