@@ -11,6 +11,7 @@ Run the faults and say which figures are met.
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 import traceback
@@ -67,6 +68,7 @@ def main() -> int:
     if options.list:
         say(*(f"{row.name:12} {row.fault}" for row in table.ROWS))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers go, too
     full = not options.short
     chosen = [row for row in table.ROWS if not options.rows or row.name in options.rows]
     results = [(row, run_row(row, options.runs if full else 1, full)) for row in chosen]
