@@ -81,7 +81,7 @@ def free_port() -> int:
             return port
 
 
-def until(done, seconds: float = 10.0) -> None:
+def until(done, seconds: float = 30.0) -> None:
     """Wait for something to become true; generous, because nothing is judged by how long it takes."""
     end = time.monotonic() + seconds
     while not done():
