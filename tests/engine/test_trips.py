@@ -58,7 +58,7 @@ def test_a_settled_reservation_is_two_trips(store, redis_client):
 
 
 def test_after_a_script_flush_the_script_is_sent_again_and_the_hit_counts_once(store, redis_client):
-    limiter = Limiter("9/minute", store=store, **PATIENT)
+    limiter = Limiter("9/minute", store=store, on_outage="closed", **PATIENT)
     limiter.hit("ann")
     redis_client.script_flush()
     assert limiter.hit("ann").remaining == 7
@@ -68,7 +68,7 @@ def test_after_a_script_flush_the_script_is_sent_again_and_the_hit_counts_once(s
 def test_after_a_script_flush_async_hits_count_once(redis_url, redis_client):
     async def main():
         store = AsyncRedisStore(redis_url)
-        limiter = AsyncLimiter("99/minute", store=store, **PATIENT)
+        limiter = AsyncLimiter("99/minute", store=store, on_outage="closed", **PATIENT)
         await limiter.hit("ann")
         redis_client.script_flush()
         await asyncio.gather(*(limiter.hit("ann") for _ in range(20)))

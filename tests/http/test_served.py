@@ -28,7 +28,6 @@ from ratekit.guard import SECOND, SOON
 from ratekit.stores import AsyncMemoryStore
 from ratekit.stores.redis import AsyncRedisStore
 
-
 NO_RELAPSE = SOON / SECOND + 0.1
 """Seconds after which a store that goes away again need not be well for ten seconds before it is asked."""
 
