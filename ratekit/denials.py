@@ -86,6 +86,12 @@ class Refusal:
         return _make(Decision, (False, self.limit, self.read, cost, (0, age), "denials", False, self.over, tuple(details)))
 
 
+def check_deny_cache(seconds: object) -> None:
+    """Raises ConfigurationError for what is no time to remember refusals."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise ConfigurationError(f"deny_cache {seconds!r}: write seconds from 0, which is off")
+
+
 class Family:
     """The memories of one name, so that a reset or a give-back through one limiter is heard by all; and when that was."""
 
@@ -119,8 +125,7 @@ class Denials:
     """
 
     def __init__(self, plan: Plan, *, seconds: float = 1.0, max_keys: int = 10_000) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-            raise ConfigurationError(f"deny_cache {seconds!r}: write seconds from 0, which is off")
+        check_deny_cache(seconds)
         if type(max_keys) is not int or max_keys < 1:
             raise ConfigurationError(f"max_keys {max_keys!r}: write a whole number of at least 1")
         self._lasts = int(seconds * 1_000_000)

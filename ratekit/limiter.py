@@ -14,6 +14,7 @@ import anyio
 
 from ratekit.algorithms import LOOK, SPEND
 from ratekit.decision import Decision
+from ratekit.denials import check_deny_cache
 from ratekit.errors import ConfigurationError, RateKitWarning
 from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
@@ -245,6 +246,7 @@ def open_or_take(
     wait = closing == "aclose"
     check_budget(budget)
     check_outage(on_outage)
+    check_deny_cache(deny_cache)
     if switched_off():
         return AsyncOffStore() if wait else OffStore()
     if isinstance(store, str):

@@ -116,9 +116,10 @@ class AsyncRedisStore:
         """Make the keys of an identity as new."""
         connection = self._new_connection()
         try:
-            await connection.connect()
-            await connection.send_command("DEL", *(space.key(identity) for space in spaces))
-            await connection.read_response()
+            async with asyncio.timeout(PATIENCE):
+                await connection.connect()
+                await connection.send_command("DEL", *(space.key(identity) for space in spaces))
+                await connection.read_response()
         except FAULTS as error:
             raise translated(error) from error
         finally:
