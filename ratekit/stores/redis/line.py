@@ -186,9 +186,7 @@ class Line(asyncio.Protocol):
 
     async def _open(self) -> None:
         try:
-            connection = self._new_connection()
-            async with asyncio.timeout(ABANDON):
-                await connection.connect()
+            connection = await self._connected()
             self._reader = hiredis.Reader()
             self._connection, self._transport = connection, connection._writer.transport
             self._transport.set_protocol(self)
@@ -200,6 +198,16 @@ class Line(asyncio.Protocol):
             self._fail_waiting(translated(error))
         finally:
             self._connecting = None
+
+    async def _connected(self) -> Any:
+        connection = self._new_connection()
+        try:
+            async with asyncio.timeout(ABANDON):
+                await connection.connect()
+        except BaseException:  # refused, too late or cancelled: half a connection is closed, too
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
         """Event loops end the asynchronous generators that they began; so a connection does not outlive its loop."""
