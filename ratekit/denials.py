@@ -16,8 +16,9 @@ use; where it does not (sliding_window tells the wait of the cost that was asked
 answer remembered beside. An identity that brings more than COSTS such costs within the second is shown a wait that may be too
 short, until which it is certainly refused; then the store is asked again.
 
-What lowers the state: this process's own reset and give-back, after which `forget` is called; of what others do, and of a change
-of limit elsewhere, the memory hears at most `seconds` late. A limiter by other limits has a memory of its own.
+What lowers the state: this process's own reset and give-back, after which `forget` is called, and a charge by another limit on the
+same key, after which this process forgets by itself; of what others do the memory hears at most `seconds` late. A limiter by other
+limits has a memory of its own.
 """
 
 import os
@@ -132,8 +133,14 @@ class Denials:
         self._max_keys = max_keys
         # Per identity its refusals by cost, the latest last; of the identities the longest unheard of first.
         self._known: OrderedDict[Canonical, dict[int, Refusal]] = OrderedDict()
+        self._limits = {space: rule.limit for rule, space in plan}
+        # Whether another limiter counts in one of our keys by another limit: then its charges change what a refusal of ours knew.
+        self._rivalled = False
         with _LOCK:
             self._family = _FAMILIES.setdefault(plan[0][1].head, Family())
+            for member in self._family.members:
+                if any(member._limits.get(space, limit) != limit for space, limit in self._limits.items()):
+                    self._rivalled = member._rivalled = True
             self._family.members.add(self)
 
     def __len__(self) -> int:
@@ -141,8 +148,8 @@ class Denials:
         return len(self._known)
 
     def knows(self, identity: Canonical) -> bool:
-        """Whether something is remembered of an identity, perhaps no longer true."""
-        return identity in self._known
+        """Whether an answer about this identity is to be learned, also when it admits."""
+        return self._rivalled or identity in self._known
 
     def refuse(self, identity: Canonical, cost: int, now: int) -> Decision | None:
         """
@@ -172,7 +179,9 @@ class Denials:
         by what was spent: it is let go.
         """
         if decision[0]:
-            if identity in self._known:
+            if self._rivalled:  # what is sent from `came` on is decided after this charge
+                self.forget(identity, came - 1)
+            elif identity in self._known:
                 with _LOCK:
                     self._known.pop(identity, None)
             return

@@ -567,3 +567,15 @@ def test_threads_may_ask_learn_and_forget_at_once():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert len(world.denials) <= 20
+
+
+def test_a_charge_by_another_limit_on_the_same_key_is_no_longer_refused_by_what_was_known_before():
+    clock = ManualClock()
+    remote = MemoryStore(clock=clock)
+    slow, quick = (plan_of([Limit.parse(text)], prefix="ratekit", name="rivals") for text in ("1/3s token_bucket", "3/3s burst 2"))
+    denials, others = Denials(slow), Denials(quick)
+    for asked in range(2):
+        denials.learn("ann", remote.compile(slow)("ann", 1, SPEND), sent=asked, came=asked)
+    assert denials.refuse("ann", 1, now=2).retry_after > 2
+    others.learn("ann", remote.compile(quick)("ann", 1, SPEND), sent=3, came=4)
+    assert denials.refuse("ann", 1, now=5) is None  # the charge has made the refill quicker: ask again
