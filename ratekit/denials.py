@@ -135,12 +135,12 @@ class Denials:
         self._known: OrderedDict[Canonical, dict[int, Refusal]] = OrderedDict()
         self._limits = {space: rule.limit for rule, space in plan}
         # Whether another limiter counts in one of our keys by another limit: then its charges change what a refusal of ours knew.
-        self._rivalled = False
+        self.rivalled = False
         with _LOCK:
             self._family = _FAMILIES.setdefault(plan[0][1].head, Family())
             for member in self._family.members:
                 if any(member._limits.get(space, limit) != limit for space, limit in self._limits.items()):
-                    self._rivalled = member._rivalled = True
+                    self.rivalled = member.rivalled = True
             self._family.members.add(self)
 
     def __len__(self) -> int:
@@ -149,7 +149,7 @@ class Denials:
 
     def knows(self, identity: Canonical) -> bool:
         """Whether an answer about this identity is to be learned, also when it admits."""
-        return self._rivalled or identity in self._known
+        return self.rivalled or identity in self._known
 
     def refuse(self, identity: Canonical, cost: int, now: int) -> Decision | None:
         """
@@ -179,7 +179,7 @@ class Denials:
         by what was spent: it is let go.
         """
         if decision[0]:
-            if self._rivalled:  # what is sent from `came` on is decided after this charge
+            if self.rivalled:  # what is sent from `came` on is decided after this charge
                 self.forget(identity, came - 1)
             elif identity in self._known:
                 with _LOCK:

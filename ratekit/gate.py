@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, get_args
 from weakref import WeakKeyDictionary, WeakSet
 
-from ratekit.algorithms import GIVE, LOOK, SPEND, Rule, rule_of
+from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, Rule, rule_of
 from ratekit.decision import Decision, Figures, Seen, decide, settled
 from ratekit.denials import Denials
 from ratekit.errors import ConfigurationError, StoreError, StoreUnavailable
@@ -78,6 +78,7 @@ class Circuit:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.rivalled = False
         self.guard = Guard(monotonic())
         self.local = MemoryStore(clock=clock)
         self.probe_asks: Sequence[Ask] = ()
@@ -116,6 +117,7 @@ class Circuit:
         with self._lock:
             if gate is not None:
                 self._gates.add(gate)
+                self.rivalled = self.rivalled or gate.denials.rivalled
             return [some for some in self._gates if not some.spaces.isdisjoint(spaces)]
 
     def saw(self, asks: Sequence[Ask], answer: Seens) -> None:
@@ -247,8 +249,8 @@ def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) ->
 
 
 def forget_given(circuit: Circuit, asks: Sequence[Ask]) -> None:
-    """What was given back may be admitted: no refusal of that identity is remembered."""
-    given = [ask for ask in asks if ask.mode == GIVE]
+    """What was given back may be admitted, and a charge by force or by another limit changes the waits: no refusal is remembered."""
+    given = asks if circuit.rivalled else [ask for ask in asks if ask.mode in (GIVE, FORCE)]
     for gate in circuit.gates([ask.space for ask in given]) if given else ():
         for identity in {ask.identity for ask in given}:
             gate.denials.forget(identity, gate.clock())
