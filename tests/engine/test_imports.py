@@ -22,7 +22,8 @@ EXTRAS = {
     "plot": {"matplotlib"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
-NEEDS = {"ratekit.stores.redis": "redis", "ratekit.cli": "cli"}
+NEEDS = {"ratekit.cli": "cli"}
+BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "store", "trip", "wire"))  # their package says what is missing
 APPLICATIONS = "ratekit.cli.demo_"  # the parts of `ratekit demo`, which says itself what is missing
 
 IMPORT_ALL = """if True:
@@ -73,6 +74,8 @@ def test_every_module_imports_or_names_the_extra_that_is_missing(tmp_path, missi
         extra = expected(name, missing)
         if name.startswith(APPLICATIONS) and "frameworks" in missing:
             assert raised.startswith(("ModuleNotFoundError", "MissingExtra")) or not raised, name
+        elif name in BEHIND and "redis" in missing:
+            assert raised.startswith("ModuleNotFoundError"), name
         elif extra is None:
             assert raised == "", name
         else:
@@ -81,7 +84,14 @@ def test_every_module_imports_or_names_the_extra_that_is_missing(tmp_path, missi
 
 
 @pytest.mark.parametrize(
-    "code", ["Limiter('5/minute', store='redis://x')", "open_store('redis://x')", "AsyncLimiter('5/minute', store='rediss://x')"]
+    "code",
+    [
+        "Limiter('5/minute', store='redis://x')",
+        "open_store('redis://x')",
+        "AsyncLimiter('5/minute', store='rediss://x')",
+        "from ratekit.stores import RedisStore",
+        "from ratekit.stores.redis import AsyncRedisStore",
+    ],
 )
 def test_a_redis_url_without_the_extra_says_what_to_install(tmp_path, code):
     world = world_without(EXTRAS["redis"], tmp_path)

@@ -16,7 +16,7 @@ from ratekit.stores import MemoryStore
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import Ask
 from ratekit.stores.redis import RedisStore
-from ratekit.stores.redis.script import Script, packed, request, script_for
+from ratekit.stores.redis.script import Script, packed, script_for, words
 
 ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 TEN_YEARS = 3_653 * 86_400_000
@@ -124,12 +124,7 @@ def test_the_lua_of_every_rule_decides_as_its_python_does(redis_server, pool, hi
 
 
 def evaluated(client, text, parcels, now):
-    connection = client.connection_pool.get_connection()
-    try:
-        connection.send_packed_command([request(parcels, Script(text, ""), now, whole=True)])
-        return connection.read_response()
-    finally:
-        client.connection_pool.release(connection)
+    return client.execute_command(*words(parcels, Script(text, ""), now, whole=True))
 
 
 @given(pool=pools, history=few)

@@ -1,15 +1,26 @@
 """
 Redis 7 or newer, Valkey: one script, one round trip for any number of limits, the server's own clock.
+
+The script and what goes into it (`script.py`) need nothing but the standard library; the stores need the extra.
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from ratekit.errors import MissingExtra
 
-for package in ("redis", "hiredis"):
-    if find_spec(package) is None:
-        raise MissingExtra("a Redis store", package, "redis")
-
-from ratekit.stores.redis.store import AsyncRedisStore, RedisStore  # noqa: E402
+if TYPE_CHECKING:
+    from ratekit.stores.redis.store import AsyncRedisStore, RedisStore
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for package in ("redis", "hiredis"):
+        if find_spec(package) is None:
+            raise MissingExtra("a Redis store", package, "redis")
+    from ratekit.stores.redis import store
+
+    return getattr(store, name)

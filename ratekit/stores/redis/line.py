@@ -17,8 +17,8 @@ import hiredis
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Parcel, Script, checked, request, script_for
-from ratekit.stores.redis.wire import FAULTS, translated
+from ratekit.stores.redis.script import Parcel, Script, checked, script_for, words
+from ratekit.stores.redis.wire import FAULTS, pack, translated
 
 MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
@@ -120,7 +120,8 @@ class Line(asyncio.Protocol):
     def _send(self, trip: Trip, *, whole: bool) -> None:
         now = None if self._clock is None else self._clock()
         self._flying.append(trip)
-        self._transport.write(request([parcel for parcel, _, _ in trip.callers], trip.script, now, whole=whole))
+        command = words([parcel for parcel, _, _ in trip.callers], trip.script, now, whole=whole)
+        self._transport.write(pack(tuple(command)))
 
     # Reading.
 

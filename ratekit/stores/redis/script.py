@@ -1,5 +1,5 @@
 """
-The script, and what goes into it and comes out: (asks) -> a parcel; (parcels) -> one command; (reply) -> what was seen.
+The script, and what goes into it and comes out: (asks) -> a parcel; (parcels) -> the words of one command; (reply) -> what was seen.
 
 Nothing in here talks to a server, so that threads, event loops and HTTP can share every line of it.
 
@@ -19,7 +19,6 @@ from ratekit.decision import Decision, decide
 from ratekit.errors import StoreError
 from ratekit.stores.naming import Canonical, Plan, escaped
 from ratekit.stores.protocol import Ask, Seens
-from ratekit.stores.redis.wire import bulk, command
 
 Rules = frozenset[str]
 """The names of the rules that a script is to know."""
@@ -35,14 +34,14 @@ class Script(NamedTuple):
 class Label(NamedTuple):
     """What a hit says besides its keys: its line of numbers, how many keys and integers it takes, which rules it needs."""
 
-    words: str
+    line: str
     keys: int
     width: int
     rules: Rules
 
 
-Parcel = tuple[str, Label]
-"""One hit, ready to travel: its keys, each as it stands in a command, and its label."""
+Parcel = tuple[Sequence[str], Label]
+"""One hit, ready to travel: its keys and its label."""
 
 
 @cache
@@ -61,29 +60,25 @@ def label_of(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> Label:
     rows = [[rule.limit.algorithm, mode, *mark, *rule.arguments(cost)] for rule, mode, cost, mark in asked]
     width = sum(1 + rule.width for rule, _, _, _ in asked)
     rules = frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
-    return Label(bulk(json.dumps(rows, separators=(",", ":"))), len(rows), width, rules)
+    return Label(json.dumps(rows, separators=(",", ":")), len(rows), width, rules)
 
 
-NOTHING: Final[Parcel] = ("", Label("", 0, 0, frozenset()))
+NOTHING: Final[Parcel] = ((), Label("", 0, 0, frozenset()))
 
 
 def packed(asks: Sequence[Ask]) -> Parcel:
     """A hit as a parcel."""
     if not asks:
         return NOTHING
-    keys = "".join([bulk(ask.space.key(ask.identity)) for ask in asks])
+    keys = [ask.space.key(ask.identity) for ask in asks]
     return keys, label_of(tuple([(ask.rule, ask.mode, ask.cost, ask.mark) for ask in asks]))
 
 
-def request(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> bytes:
-    """One command for all parcels, by the script's hash or by its `whole` text."""
-    keys = sum([label.keys for _, label in parcels])
-    words = [label.words for _, label in parcels if label.words]
-    head = command("EVAL", script.text, str(keys)) if whole else command("EVALSHA", script.sha, str(keys))
-    clock = bulk("" if now is None else str(now))
-    # The head counts three words: say how many there are in all.
-    total = f"*{4 + keys + len(words)}{head[2:]}"
-    return "".join([total, *[keys for keys, _ in parcels], clock, *words]).encode("ascii")
+def words(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> list[str]:
+    """One command for all parcels, by the script's hash or by its `whole` text; `now` is microseconds, None the server's clock."""
+    keys = [key for keys, _ in parcels for key in keys]
+    head = ("EVAL", script.text) if whole else ("EVALSHA", script.sha)
+    return [*head, str(len(keys)), *keys, "" if now is None else str(now), *[label.line for _, label in parcels if label.line]]
 
 
 def checked(parcels: Sequence[Parcel], reply: object) -> list[int]:
@@ -123,7 +118,7 @@ class Route:
             if len(self._labels) < 1000:
                 self._labels[cost, mode] = label
         name = escaped(identity)
-        return "".join([bulk(f"{head}{name}{tail}") for head, tail in self._ends]), label
+        return [f"{head}{name}{tail}" for head, tail in self._ends], label
 
     def decision(self, reply: Sequence[int], at: int, cost: int) -> Decision:
         """The decision in a reply, whose integers begin at `at`."""

@@ -10,7 +10,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ import hiredis
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Parcel, checked, request, script_for
-from ratekit.stores.redis.wire import FAULTS, command, translated
+from ratekit.stores.redis.script import Parcel, checked, script_for, words
+from ratekit.stores.redis.wire import FAULTS, pack, translated
 
 HOPE: Final = 1.0
 """Seconds after which a connection on its way is no longer waited for: a packet that was lost is sent again after one."""
@@ -38,24 +38,24 @@ class Trips:
         """Send a hit and read its reply within `budget` seconds; raises StoreError."""
         deadline = time.monotonic() + budget
         script, parcels = script_for(parcel[1].rules), (parcel,)
-        reply = self._exchange(request(parcels, script, now, whole=False), deadline)
+        reply = self._exchange(words(parcels, script, now, whole=False), deadline)
         if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
-            reply = self._exchange(request(parcels, script, now, whole=True), deadline)
+            reply = self._exchange(words(parcels, script, now, whole=True), deadline)
         return checked(parcels, _answered(reply))
 
-    def command(self, *words: str, patience: float) -> Any:
+    def command(self, *command: str, patience: float) -> Any:
         """Send a command and read its reply within `patience` seconds; raises StoreError."""
-        return _answered(self._exchange(command(*words).encode("ascii"), time.monotonic() + patience))
+        return _answered(self._exchange(command, time.monotonic() + patience))
 
     def close(self) -> None:
         """Close what is idle; what is under way is closed when it is found idle and nobody uses it."""
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, words: bytes, deadline: float) -> Any:
+    def _exchange(self, command: Sequence[str], deadline: float) -> Any:
         wire = self._take(deadline)
         try:
-            reply = wire.exchange(words, deadline)
+            reply = wire.exchange(pack(tuple(command)), deadline)
         except FAULTS as error:
             wire.close()
             raise translated(error) from error
@@ -151,10 +151,10 @@ class Wire:
         self._poller = select.poll()
         self._poller.register(self._socket, select.POLLIN)
 
-    def exchange(self, words: bytes, deadline: float) -> Any:
+    def exchange(self, command: bytes, deadline: float) -> Any:
         """Send a command, read one reply; raises TimeoutError at the deadline, ConnectionError when the server closes."""
         self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-        self._socket.sendall(words)
+        self._socket.sendall(command)
         while (reply := self._reader.gets()) is False:
             left = deadline - time.monotonic()
             # At the deadline what has arrived is read first: this process may be late, and not the store.

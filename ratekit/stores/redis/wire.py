@@ -1,8 +1,9 @@
 """
-The wire: commands as bytes, and the server's and client's errors as ours.
+The wire: the server's and client's errors as ours, and what a connection of our own is made with.
 """
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import hiredis
 import redis.exceptions
@@ -10,17 +11,9 @@ import redis.exceptions
 from ratekit.errors import StoreError, StoreUnavailable
 
 FAULTS: Final = (redis.exceptions.RedisError, OSError, hiredis.HiredisError)
+pack: Final[Callable[[tuple[str, ...]], bytes]] = cast(Any, hiredis).pack_command
+"""A command as it travels. (hiredis says in its types that there is one word.)"""
 CREDENTIALS: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
-
-
-def bulk(word: str) -> str:
-    """A word as it stands in a command. Keys, numbers and the script are ASCII, so that characters are bytes."""
-    return f"${len(word)}\r\n{word}\r\n"
-
-
-def command(*words: str) -> str:
-    """A command in the Redis protocol."""
-    return f"*{len(words)}\r\n{''.join(map(bulk, words))}"
 
 
 def translated(error: Exception) -> StoreError:
