@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long check format mutants bench faults redis docs clean
+.PHONY: demo test test-long test-edge check format mutants bench faults redis docs clean
 
 demo: .venv/demo
 	$(BIN)/ratekit demo
@@ -17,6 +17,14 @@ test: .venv/dev check redis
 # 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.
 test-long: .venv/dev redis
 	RATEKIT_LONG=1 $(BIN)/pytest
+
+# Cloudflare's own runtime and SDK, Upstash's SDK and an independent emulator against what ratekit says of them; some 300 MB from npm
+# and PyPI the first time.
+test-edge: .venv/edge redis tests/edge/node_modules
+	RATEKIT_EDGE=1 $(BIN)/pytest tests/edge
+
+tests/edge/node_modules: tests/edge/package.json tests/edge/get_npm.sh
+	@sh tests/edge/get_npm.sh
 
 # Each patch in tests/mutants breaks one promise; the test that it names must turn red.
 mutants: .venv/dev redis
@@ -62,9 +70,13 @@ redis:
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ .venv/demo
 
+.venv/edge: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev --group edge
+	@touch $@ .venv/dev .venv/demo
+
 .venv/bench: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group bench
 	@touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv tests/edge/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
