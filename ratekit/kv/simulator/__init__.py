@@ -4,9 +4,10 @@ The simulator: a world of central stores, tiers of caches and locations, on a cl
 
 from ratekit.kv.simulator.faults import Fault
 from ratekit.kv.simulator.latency import Latencies, LogNormal, UpstashLatencies
+from ratekit.kv.simulator.ledger import Operation
 from ratekit.kv.simulator.quotas import Budget
 from ratekit.kv.simulator.views import AsyncSimulatedNamespace, SimulatedNamespace
-from ratekit.kv.simulator.world import Operation, World, wall_clock
+from ratekit.kv.simulator.world import World, wall_clock
 
 __all__ = [
     "AsyncSimulatedNamespace",

@@ -3,6 +3,7 @@ Faults: what goes wrong in a world on purpose, where, when, how often.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,10 +13,12 @@ from ratekit.kv.simulator.quotas import Kind
 
 Way = Literal["refused", "server", "away", "late"]
 """
-How an operation fails: "refused" is a 429 that is not the key's own, "server" a 503, "away" no connection, "late" no answer in time.
+How an operation fails: "refused" is a 429, as of a key that others write, "server" a 503, "away" no connection, "late" no answer
+in time.
 """
 
-_METHOD: Final = {"read": "GET", "list": "GET", "write": "PUT", "delete": "DELETE"}
+METHOD: Final[dict[Kind, str]] = {"read": "GET", "list": "GET", "write": "PUT", "delete": "DELETE"}
+"""As the runtime's messages name what failed."""
 _SAYS: Final[dict[Way, tuple[int, ErrorKind, str]]] = {
     "refused": (429, "write rate", "429 Too Many Requests"),
     "server": (503, "server", "503 Service Unavailable"),
@@ -43,17 +46,19 @@ class Fault:
     applied: bool
     takes: int
 
-    def strikes(self, kind: Kind, location: str, key: str, now: int, rng: random.Random) -> bool:
+    def strikes(self, kind: Kind, location: str, keys: Sequence[str], now: int, rng: random.Random) -> bool:
         """Whether it hits this operation."""
         return (
             self.start <= now < self.end
             and (self.kind is None or self.kind == kind)
             and (self.location is None or self.location == location)
-            and key.startswith(self.prefix)
+            and any(key.startswith(self.prefix) for key in keys)
             and (self.share >= 1 or rng.random() < self.share)
         )
 
     def error(self, kind: Kind) -> KVError:
         """What the caller sees."""
         status, word, text = _SAYS[self.way]
-        return KVError(f"KV {_METHOD[kind]} failed: {text}", status=status, kind=word)
+        if word == "write rate" and kind in {"read", "list"}:
+            word = "server"
+        return KVError(f"KV {METHOD[kind]} failed: {text}", status=status, kind=word)

@@ -28,7 +28,8 @@ from ratekit.kv.simulator.quotas import INVOCATION
 from ratekit.kv.simulator.tiers import Tier, Version
 
 if TYPE_CHECKING:
-    from ratekit.kv.simulator.world import Outcome, World
+    from ratekit.kv.simulator.ledger import Outcome
+    from ratekit.kv.simulator.world import World
 
 SECOND = 1_000_000
 

@@ -13,60 +13,31 @@ import math
 import random
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from decimal import Decimal
+from typing import Any, Final
 
 from ratekit.errors import ConfigurationError
 from ratekit.kv.limits import CACHE_TTL, WRITE_INTERVAL
 from ratekit.kv.namespace import Key, KVError, Page
-from ratekit.kv.prices import NANODOLLARS
 from ratekit.kv.simulator.central import FOREVER, Central, Store, is_live
-from ratekit.kv.simulator.faults import Fault, Way
+from ratekit.kv.simulator.faults import METHOD, Fault, Way
 from ratekit.kv.simulator.latency import Latencies, raced
+from ratekit.kv.simulator.ledger import STORES, Call, Ledger, Operation, Outcome
 from ratekit.kv.simulator.places import REGIONS, Space
-from ratekit.kv.simulator.quotas import Daily, Kind, Plan
-from ratekit.kv.simulator.tiers import Copy, Version
+from ratekit.kv.simulator.quotas import Kind, Plan
+from ratekit.kv.simulator.tiers import Version
 from ratekit.kv.simulator.views import AsyncSimulatedNamespace, Door, SimulatedNamespace
+from ratekit.kv.simulator.walk import Truth, Walk
 from ratekit.stores.memory import Clock
 from ratekit.testing import ManualClock
 
-Level = Literal["location", "regional", "central", "stores"]
-LEVELS: Final[tuple[Level, ...]] = ("location", "regional", "central", "stores")
-"""Where a read was answered, the nearest first."""
-HOT: Final = 3
-"""Reads of a copy that make its key a hot one. Not published; assumed."""
-REFRESH_AGE: Final = 0.9
-"""Share of its time to live at which the copy of a hot key is refreshed. Not published; assumed."""
 SECOND: Final = 1_000_000
 
 
 def wall_clock() -> int:
     """Microseconds since 1970."""
     return time.time_ns() // 1000
-
-
-class Operation(NamedTuple):
-    """One operation: when (microseconds), where, on what, and what it took: microseconds, and billionths of a dollar."""
-
-    at: int
-    location: str
-    namespace: str
-    kind: Kind
-    keys: int
-    key: str
-    level: Level
-    status: int
-    latency: int
-    price: int
-
-
-class Outcome(NamedTuple):
-    """What an operation came to: its answer or its error, and the microseconds it took."""
-
-    answer: Any
-    error: KVError | None
-    latency: int
 
 
 Found = dict[str, tuple[Version | None, bool]]
@@ -84,8 +55,10 @@ class World:
     Where the truth is not published there is a switch: `stack_ages` (each tier counts the age of a copy from when it got it, so that
     a read may be three cacheTtl old; by default from when it left the central stores), `write_through` (a write is seen at once in
     its own location; usual, not promised), `refresh` (of hot keys in the background), `jitter` (seconds that a copy may outlive its
-    cacheTtl, drawn for each: the documentation says "60 seconds or more"), `stores` (central ones). `log` is how many operations
-    are remembered.
+    cacheTtl, drawn for each: the documentation says "60 seconds or more"), `stores` (central ones).
+
+    `last` is the last operation, `log` the last so many, `usage` how many were billed by kind, `refused` how many failed by HTTP
+    status, `dollars` what it all costs without what a plan includes.
 
     >>> world = World(seed=1)
     >>> here, there = world.namespace("docs", location="IAD"), world.namespace("docs", location="FRA")
@@ -115,34 +88,33 @@ class World:
         log: int = 10_000,
     ) -> None:
         self.clock: Any = ManualClock() if clock is None else clock
-        if sleep and isinstance(self.clock, ManualClock):
-            raise ConfigurationError("sleep=True: a clock that is moved by hand does not wait; write clock=wall_clock")
-        if plan not in {"paid", "free"} or stores < 1 or not 0 <= jitter < math.inf:
-            raise ConfigurationError(
-                f"plan {plan!r}, stores {stores!r}, jitter {jitter!r}: write 'paid' or 'free', 1 or more, seconds from 0"
-            )
+        _check(self.clock, sleep, plan, stores, jitter)
         self.sleeps = sleep
-        self.plan = plan
-        self.usage: Counter[Kind] = Counter()
-        """Operations that were billed."""
-        self.refused: Counter[int] = Counter()
-        """Operations that failed, by status."""
-        self.log: deque[Operation] = deque(maxlen=log)
-        self.last: Operation | None = None
-        self._stack_ages, self._write_through, self._refresh = stack_ages, write_through, refresh
-        self._jitter = round(jitter * SECOND)
+        self._regions = {**REGIONS, **(regions or {})}
         self._laws = latencies or Latencies()
         self._levels = (self._laws.hot, self._laws.regional, self._laws.central, self._laws.cold)
         self._runner = raced(self._laws.write, stores)
+        # One stream for each purpose, so that a switch changes as little else as can be.
+        self._speed, self._luck, late = (random.Random(f"{seed} {what}") for what in ("speed", "luck", "late"))  # noqa: S311
+        self._truth = Truth(stack_ages, write_through, refresh, round(jitter * SECOND))
+        self._walk = Walk(self._truth, self._laws, self._speed, late)
+        self._ledger = Ledger(plan, log)
+        self.log, self.usage, self.refused = self._ledger.log, self._ledger.usage, self._ledger.refused
         self._away: list[list[tuple[int, int]]] = [[] for _ in range(stores)]
-        self._regions = {**REGIONS, **(regions or {})}
         self._spaces: dict[str, Space] = {}
-        self._daily = Daily(plan)
         self._faults: list[Fault] = []
         self._stamp = 0
         self._lock = threading.Lock()
-        # One stream per purpose: a fault more does not change any latency.
-        self._speed, self._luck, self._late = (random.Random(f"{seed} {what}") for what in ("speed", "luck", "late"))  # noqa: S311
+
+    @property
+    def last(self) -> Operation | None:
+        """The last operation of anyone."""
+        return self._ledger.last
+
+    @property
+    def dollars(self) -> Decimal:
+        """What all operations cost, without what a plan includes."""
+        return self._ledger.dollars
 
     def namespace(self, name: str, location: str = "IAD") -> SimulatedNamespace:
         """A namespace as one location sees it; the same name is the same namespace everywhere."""
@@ -190,8 +162,8 @@ class World:
 
     def staleness(self, cache_ttl: int = CACHE_TTL) -> float:
         """Seconds: how old what a read shows may be at most, counted from when the central stores had something newer."""
-        tiers = 3 if self._stack_ages else 1
-        return tiers * (cache_ttl + self._jitter / SECOND)
+        tiers = 3 if self._truth.stack_ages else 1
+        return tiers * (cache_ttl + self._truth.jitter / SECOND)
 
     # What the views call.
 
@@ -199,117 +171,74 @@ class World:
         """Read keys in one operation: Found."""
         with self._lock:
             now = self.clock()
-            failed = self._refuse("read", door, keys[0], len(keys), now)
-            if failed is not None:
-                return failed[0]
+            call = Call("read", now, door.location, door.space.name, keys[0], len(keys))
+            refused = self._refuse(call, door, keys)
+            if refused is not None:
+                return refused[0]
             found: Found = {}
             deepest = 0
             for key in keys:
-                level, version = self._look(door, key, cache_ttl * SECOND, now)
+                level, version = self._walk.look(door, key, cache_ttl * SECOND, now)
                 if level < 0:
-                    return self._failed("read", door, key, now, _unavailable("GET"), self._laws.cold.draw(self._speed))
+                    return self._ledger.failed(call, _unavailable("read"), self._laws.cold.draw(self._speed))
                 deepest = max(deepest, level)
                 found[key] = (version if version is not None and is_live(version, now) else None, level == 0)
-            return self._done("read", door, keys[0], len(keys), deepest, now, self._levels[deepest].draw(self._speed), found)
+            return self._ledger.done(call, deepest, self._levels[deepest].draw(self._speed), found)
 
     def write(self, door: Door, key: str, value: bytes | None, metadata: str | None, expires: int) -> Outcome:
         """Write a key until `expires` (microseconds, 0: never), or delete it with the value None."""
-        kind: Kind = "delete" if value is None else "write"
         with self._lock:
             now = self.clock()
-            failed = self._refuse(kind, door, key, 1, now)
-            if failed is not None and not failed[1]:
-                return failed[0]
+            call = Call("delete" if value is None else "write", now, door.location, door.space.name, key, 1)
+            refused = self._refuse(call, door, (key,))
+            if refused is not None and not refused[1]:
+                return refused[0]
             central = door.space.central
-            error = _too_soon(kind) if now - central.accepted.get(key, -FOREVER) < WRITE_INTERVAL else None
+            error = _too_soon(call.kind) if now - central.accepted.get(key, -FOREVER) < WRITE_INTERVAL else None
             if error is None and not central.answers(now):
-                error = _unavailable("PUT" if kind == "write" else "DELETE")
+                error = _unavailable(call.kind)
             if error is not None:
-                return self._failed(kind, door, key, now, error, self._laws.write.draw(self._speed))
+                return refused[0] if refused is not None else self._ledger.failed(call, error, self._laws.write.draw(self._speed))
             self._stamp += 1
             version = Version(self._stamp, value, metadata, expires)
             takes = central.put(key, version, now)
-            if self._write_through and failed is None:
-                since = now + takes if self.sleeps else now
-                door.path[0].keep(key, Copy(version, since, CACHE_TTL * SECOND, since), now)
-            done = self._done(kind, door, key, 1, 3, now, takes, None)
-            return done if failed is None else failed[0]
+            if refused is not None:  # it happened, and whoever asked does not know
+                return refused[0]
+            self._walk.wrote(door, key, version, now + takes if self.sleeps else now, now)
+            return self._ledger.done(call, STORES, takes, None)
 
     def list(self, door: Door, prefix: str, cursor: str, limit: int) -> Outcome:
         """A page of names. What a location has seen of it less than a minute ago it does not ask again."""
         with self._lock:
             now = self.clock()
-            failed = self._refuse("list", door, prefix, 1, now)
-            if failed is not None:
-                return failed[0]
+            call = Call("list", now, door.location, door.space.name, prefix, 1)
+            refused = self._refuse(call, door, (prefix,))
+            if refused is not None:
+                return refused[0]
             asked = (door.location, prefix, cursor, limit)
             born, page = door.space.pages.get(asked, (-FOREVER, None))
             level = 0
             if page is None or now >= born + CACHE_TTL * SECOND:
                 if not door.space.central.answers(now):
-                    return self._failed("list", door, prefix, now, _unavailable("GET"), self._laws.cold.draw(self._speed))
+                    return self._ledger.failed(call, _unavailable("list"), self._laws.cold.draw(self._speed))
                 live, after = door.space.central.page(prefix, cursor, limit, now)
                 keys = tuple(Key(name, version.expires // SECOND or None, version.metadata) for name, version in live)
-                page, level = Page(keys, not after, after), 3
+                page, level = Page(keys, not after, after), STORES
                 door.space.keep_page(asked, page, now)
-            return self._done("list", door, prefix, 1, level, now, self._levels[level].draw(self._speed), page)
+            return self._ledger.done(call, level, self._levels[level].draw(self._speed), page)
 
-    def _look(self, door: Door, key: str, ttl: int, now: int) -> tuple[int, Version | None]:
-        """At which level a key is found (-1: none answers), and what; the tiers before it then have it, too."""
-        copy = door.path[0].find(key, ttl, now)
-        if copy is not None:
-            copy.hits += 1
-            if self._refresh and copy.hits >= HOT and copy.coming is None and now >= copy.born + REFRESH_AGE * copy.ttl:
-                self._refresh_copy(door, key, copy, now)
-            return 0, copy.version
-        for level in (1, 2):
-            copy = door.path[level].find(key, ttl, now)
-            if copy is not None:
-                break
-        else:
-            level = 3
-            if not door.space.central.answers(now):
-                return -1, None
-        version = door.space.central.read(key, now) if copy is None else copy.version
-        born = now if copy is None or self._stack_ages else copy.born
-        for tier in door.path[:level]:
-            late = round(self._late.uniform(0, self._jitter)) if self._jitter else 0
-            tier.keep(key, Copy(version, born, ttl, now, late), now)
-        return level, version
-
-    def _refresh_copy(self, door: Door, key: str, copy: Copy, now: int) -> None:
-        """Ask the central stores again before a copy is too old; nobody waits for it, and it is not billed."""
-        central = door.space.central
-        if central.answers(now):
-            since = now + self._laws.cold.draw(self._speed)
-            copy.coming = Copy(central.read(key, now), now, copy.ttl, since, copy.extra)
-
-    def _refuse(self, kind: Kind, door: Door, key: str, count: int, now: int) -> tuple[Outcome, bool] | None:
+    def _refuse(self, call: Call, door: Door, keys: Sequence[str]) -> tuple[Outcome, bool] | None:
         """The failure of an operation before it is tried, and whether it happens all the same."""
-        error, takes, applied = door.count(), 0, False
-        if error is None:
-            error = self._daily.check(kind, count, now)
-            takes = 0 if error is None else self._laws.hot.draw(self._speed)
-        if error is None and self._faults:
-            for fault in self._faults:
-                if fault.strikes(kind, door.location, key, now, self._luck):
-                    error, takes, applied = fault.error(kind), fault.takes, fault.applied
-                    break
-        return None if error is None else (self._failed(kind, door, key, now, error, takes), applied)
-
-    def _failed(self, kind: Kind, door: Door, key: str, now: int, error: KVError, takes: int) -> Outcome:
-        self.refused[error.status] += 1
-        self.last = Operation(now, door.location, door.space.name, kind, 0, key, "stores", error.status, takes, 0)
-        self.log.append(self.last)
-        return Outcome(None, error, takes)
-
-    def _done(self, kind: Kind, door: Door, key: str, count: int, level: int, now: int, takes: int, answer: Any) -> Outcome:
-        self.usage[kind] += count
-        self._daily.spend(kind, count)
-        price = count * NANODOLLARS[kind]
-        self.last = Operation(now, door.location, door.space.name, kind, count, key, LEVELS[level], 200, takes, price)
-        self.log.append(self.last)
-        return Outcome(answer, None, takes)
+        error = door.count()
+        if error is not None:
+            return self._ledger.failed(call, error, 0), False
+        error = self._ledger.daily.check(call.kind, call.keys, call.now)
+        if error is not None:
+            return self._ledger.failed(call, error, self._laws.hot.draw(self._speed)), False
+        for fault in self._faults:
+            if fault.strikes(call.kind, call.location, keys, call.now, self._luck):
+                return self._ledger.failed(call, fault.error(call.kind), fault.takes), fault.applied
+        return None
 
     def _door(self, name: str, location: str) -> Door:
         with self._lock:
@@ -324,10 +253,20 @@ class World:
         return start, FOREVER if lasts == math.inf else start + round(lasts * SECOND)
 
 
+def _check(clock: Clock, sleep: bool, plan: str, stores: int, jitter: float) -> None:
+    if sleep and isinstance(clock, ManualClock):
+        raise ConfigurationError("sleep=True: a clock that is moved by hand does not wait; write clock=wall_clock")
+    if plan not in {"paid", "free"}:
+        raise ConfigurationError(f"plan {plan!r}: write 'paid' or 'free'")
+    if type(stores) is not int or stores < 1:
+        raise ConfigurationError(f"stores {stores!r}: write a whole number of at least 1")
+    if not 0 <= jitter < math.inf:
+        raise ConfigurationError(f"jitter {jitter!r}: write seconds from 0")
+
+
 def _too_soon(kind: Kind) -> KVError:
-    method = "PUT" if kind == "write" else "DELETE"
-    return KVError(f"KV {method} failed: 429 Too Many Requests", status=429, kind="write rate")
+    return KVError(f"KV {METHOD[kind]} failed: 429 Too Many Requests", status=429, kind="write rate")
 
 
-def _unavailable(method: str) -> KVError:
-    return KVError(f"KV {method} failed: 503 Service Unavailable", status=503, kind="server")
+def _unavailable(kind: Kind) -> KVError:
+    return KVError(f"KV {METHOD[kind]} failed: 503 Service Unavailable", status=503, kind="server")
