@@ -13,19 +13,17 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from typing import Any, Final
 
 from ratekit.decision import Decision
-from ratekit.enforcer import AsyncEnforcer
+from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
-from ratekit.http.fields import Applied, Fields, rate_limit_fields
-from ratekit.http.plan import Claim, Nobody, plan, prepare
-from ratekit.http.problem import Answer
-from ratekit.http.verdict import AWAY, BROKEN, refusal, refusal_fields, unauthorized
+from ratekit.http.fields import retry_after_fields
+from ratekit.http.plan import prepare
+from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Proxies
 from ratekit.limit import Limit
 from ratekit.policy import Policy
 from ratekit.request import Request
-from ratekit.stores.off import AsyncOffStore
 from ratekit.stores.protocol import AsyncStore
 from ratekit.workers import warn_of_workers
 
@@ -78,93 +76,65 @@ class RateLimitMiddleware:
             policies = [Policy("default", limits)]
         self.app = app
         self.on_refused = on_refused
-        self._policies = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
-        self._enforcer = AsyncEnforcer(self._policies, store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._proxies = Proxies(trusted_proxies, forwarded_header)
-        self._given = store
-        if isinstance(self._enforcer.store, AsyncOffStore):
-            self._policies = []  # off is off: nothing is asked of a request that could fail
-        self._broken: set[str] = set()
+        self._enforcer = Enforcer(
+            prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None),
+            store,
+            self._request,
+            proxies=self._proxies,
+            budget=budget,
+            on_outage=on_outage,
+            deny_cache=deny_cache,
+        )
+        self._at_once = self._enforcer.at_once
         self._rewritten = False
         warn_of_workers(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            await self._visited(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    async def _visited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request or handshake: decide, then the application or a refusal."""
-        visit = Visit(self._request(scope), self._given)
-        answer = await self._decide(visit)
-        if answer is not None:
-            await self._refuse(answer, visit, scope, receive, send)
+        if scope["type"] not in ("http", "websocket"):
+            await (self._live if scope["type"] == "lifespan" else self.app)(scope, receive, send)
             return
-        sending = Sending(send, visit.applied)
+        visit, peer = Visit(self._enforcer, scope), scope.get("client")
+        # No TCP peer has port 0: somebody has put it there.
+        refused = self._at_once(visit, scope.get("method", ""), peer[0] if peer and peer[1] else None)
+        if refused is LATER:
+            refused = await self._enforcer.decide_async(visit)
+        if refused is not None:
+            await self._refuse(refused, visit, scope, receive, send)
+            return
         token = VISIT.set(visit)
         try:
-            await self.app(scope, receive, sending)
+            await self.app(scope, receive, telling(send, visit))
         except (RateLimitExceeded, StoreError, ConfigurationError) as error:
-            if sending.started:
+            if visit.started:
                 raise
-            await self._refuse(self._answer_to(error, visit), visit, scope, receive, send)
+            await self._refuse(self._enforcer.answer_to(error, visit), visit, scope, receive, send)
         finally:
             VISIT.reset(token)
 
-    async def _decide(self, visit: Visit) -> "Decision | Answer | None":
-        """None to go on; else the decision that refuses, or the answer to a request that cannot be decided on."""
-        try:
-            claims = await _awaited(plan(self._policies, visit.request))
-        except Exception as error:
-            return self._answer_to(error, visit)
-        if isinstance(claims, Nobody):
-            return unauthorized(claims)
-        if not claims:
-            return None
-        try:
-            decision, applied = await self._enforcer.decide(claims)
-        except StoreError as error:
-            return self._answer_to(error, visit)
-        visit.applied += applied
-        return None if decision else decision
-
-    def _answer_to(self, error: Exception, visit: Visit) -> "Decision | Answer":
-        """What the client is told of an error; each kind of fault is logged once."""
-        if isinstance(error, RateLimitExceeded):
-            if all(part.decision for part in visit.applied):  # raised by a limiter that the application asked by itself
-                visit.record("default", error.decision)
-            return error.decision
-        fault = f"{type(error).__name__}: {error}"
-        if fault not in self._broken and len(self._broken) < 100:
-            self._broken.add(fault)
-            log.error("rate limiting: %s", fault, exc_info=error)
-        return AWAY if isinstance(error, StoreError) else BROKEN
-
-    async def _refuse(self, refused: "Decision | Answer", visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, refused: Refused, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's stead."""
         websocket = scope["type"] == "websocket"
         if websocket and "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008, "reason": "rate limit exceeded"})
             return
-        if isinstance(refused, Decision) and self.on_refused is not None:
-            response = self.on_refused(visit.request, refused)
-            if inspect.isawaitable(response):
-                response = await response
-            if response is not None:
-                await response(scope, receive, Sending(send, visit.applied, refused))
-                return
-        answer = refusal(refused, visit.applied) if isinstance(refused, Decision) else refused
+        if isinstance(refused, Decision):
+            if self.on_refused is not None:
+                response = self.on_refused(visit.request, refused)
+                if inspect.isawaitable(response):
+                    response = await response
+                if response is not None:
+                    await response(scope, receive, telling(send, visit, refused))
+                    return
+            refused = refusal_of(refused, *visit.told())
         kind = "websocket.http.response" if websocket else "http.response"
-        await send({"type": f"{kind}.start", "status": answer.status, "headers": answer.fields})
-        await send({"type": f"{kind}.body", "body": answer.body})
+        await send({"type": f"{kind}.start", "status": refused.status, "headers": refused.fields})
+        await send({"type": f"{kind}.body", "body": refused.body})
 
     def _request(self, scope: Scope) -> Request:
         peer = scope.get("client")
         host, port = (peer[0], peer[1]) if peer else (None, None)
-        if port == 0 and host and not self._rewritten:  # no TCP peer has port 0: somebody has put it there
+        if port == 0 and host and not self._rewritten:
             self._rewritten = rewritten(host, scope["headers"])
         return Request(
             method="WS" if scope["type"] == "websocket" else scope["method"].upper(),
@@ -190,52 +160,28 @@ class RateLimitMiddleware:
 
         async def send_and_close(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
-                await self._close()
+                await self._enforcer.aclose()
             await send(message)
 
         await self.app(scope, receive_again, send_and_close)
 
-    async def _close(self) -> None:
-        if isinstance(self._given, str):
-            await self._enforcer.store.aclose()
 
-
-class Sending:
+def telling(send: Send, visit: Visit, refused: Decision | None = None) -> Send:
     """`send`, with header fields on the message that begins the response."""
 
-    __slots__ = ("_applied", "_refused", "_send", "started")
-
-    def __init__(self, send: Send, applied: list[Applied], refused: Decision | None = None) -> None:
-        self._send = send
-        self._applied = applied
-        self._refused = refused
-        self.started = False
-
-    async def __call__(self, message: Message) -> None:
-        if not self.started and message["type"] in STARTS:
-            self.started = True
-            if self._applied:
+    def send_telling(message: Message) -> Awaitable[None]:
+        if not visit.started and message["type"] in STARTS:
+            visit.started = True
+            fields = visit.fields()
+            if fields:
                 theirs = [*message.get("headers", ())]
-                taken = any(name.lower() == b"retry-after" for name, _ in theirs)  # on_refused may say when by itself
-                ours = [field for field in self._fields() if not (taken and field[0] == b"retry-after")]
-                message = {**message, "headers": [*theirs, *ours]}
-        await self._send(message)
+                # An own answer to a refusal may say when by itself.
+                if refused is not None and not any(name.lower() == b"retry-after" for name, _ in theirs):
+                    fields = [*retry_after_fields(refused), *fields]
+                message = {**message, "headers": theirs + fields}
+        return send(message)
 
-    def _fields(self) -> Fields:
-        if self._refused is None:
-            return rate_limit_fields(self._applied)
-        return refusal_fields(self._refused, self._applied)
-
-
-async def _awaited(steps: Any) -> list[Claim] | Nobody:
-    """Run a plan, awaiting what it yields."""
-    value = None
-    try:
-        while True:
-            value = await steps.send(value)
-    except StopIteration as stop:
-        result: list[Claim] | Nobody = stop.value
-        return result
+    return send_telling
 
 
 def routed_path(scope: Scope) -> str:

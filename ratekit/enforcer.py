@@ -1,24 +1,49 @@
 """
-Enforcer: the policies of one middleware and the store that they count in. One request is one hit, however many policies it meets.
+Enforcer: the policies around an application and the store that they count in. One request is one hit, however many policies it
+meets. What differs between frameworks stays outside: how their requests look, and how they wait.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, Final
 
 from ratekit.algorithms import SPEND
-from ratekit.decision import Decision
+from ratekit.decision import Decision, decide
+from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
 from ratekit.guarded import AsyncGuardedStore
-from ratekit.http.fields import Applied
-from ratekit.http.plan import Claim, Prepared
-from ratekit.http.verdict import asks_of_claims, judge
+from ratekit.http.fields import lines_of
+from ratekit.http.plan import UNMISTAKABLE, Nobody, Prepared, Steps, asks_nothing, by_address, plan
+from ratekit.http.problem import Answer
+from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
+from ratekit.http.visit import Visit
+from ratekit.keys import Proxies
 from ratekit.limiter import open_or_take
-from ratekit.stores.protocol import AsyncCompiled, AsyncStore
+from ratekit.request import Request
+from ratekit.stores.memory import AsyncMemoryStore
+from ratekit.stores.off import AsyncOffStore, OffStore
+from ratekit.stores.protocol import decisions_of
+
+Refused = Decision | Answer
+"""Why the application is not reached: a decision that refuses, or the answer to a request that cannot be decided on."""
+
+log: Final = logging.getLogger("ratekit")
 
 
-class AsyncEnforcer:
+class Later(Enum):
+    """No answer yet: the long way has to be gone."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
+
+
+class Enforcer:
     """
-    Decides claims on a store for event loops.
+    Decides on visits: `at_once` where neither the request nor the store has to be waited for, else `decide` for threads and
+    `decide_async` for event loops; each answers None for go on, or what refuses. `closing` is the method that closes the store.
 
     Policies with an outage policy of their own share the store and its circuit. When several policies meet one request in an
     outage, one that is "closed" closes it; else it is decided locally where one of them says so.
@@ -27,38 +52,131 @@ class AsyncEnforcer:
     def __init__(
         self,
         policies: Sequence[Prepared],
-        store: str | AsyncStore,
+        given: Any,
+        request_of: Callable[[Any], Request],
         *,
+        closing: str = "aclose",
+        proxies: Proxies,
         budget: float | None,
         on_outage: OnOutage,
         deny_cache: float,
     ) -> None:
+        self.given, self.request_of = given, request_of
         self._on_outage = on_outage
-        self.store: Any = open_or_take(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
-        self._stores: dict[str, Any] = {on_outage: self.store}
+        self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+        if isinstance(self.store, AsyncOffStore | OffStore):
+            policies = ()  # off is off: nothing is asked of a request that could fail
+        self._policies = policies
+        # What is in this process is asked directly: nobody waits for it.
+        nearest: Any = self.store.sync if type(self.store) is AsyncMemoryStore else self.store
+        self._stores: dict[str, Any] = {on_outage: nearest}
         for prepared in policies:
             wanted = prepared.policy.on_outage or on_outage
             if wanted not in self._stores:
-                self._stores[wanted] = self.store.with_outage(wanted) if isinstance(self.store, AsyncGuardedStore) else self.store
-        self._single: dict[str, AsyncCompiled] = {
-            prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in policies
-        }
+                self._stores[wanted] = nearest.with_outage(wanted) if self.store.remote else nearest
+        self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in policies}
+        self._awaited = closing == "aclose" and nearest is self.store
+        straight = asks_nothing(policies) and not proxies.named and not self._awaited
+        self.at_once = self._straight(policies[0]) if straight else self._later
+        """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
+        self._broken: set[str] = set()
 
-    async def decide(self, claims: Sequence[Claim]) -> tuple[Decision, list[Applied]]:
-        """One hit for all claims: the decision, and per limit which policy decided what. Raises StoreError."""
+    def _straight(self, only: Prepared) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
+        # The way of most requests to one process: everything it needs is a local of the closure.
+        hit, cost, lines = self._hits[only.policy.name], only.policy.cost, only.lines
+
+        def at_once(visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
+            if method not in UNMISTAKABLE or not peer:
+                return LATER
+            try:
+                decision: Decision = hit(by_address(peer), cost, SPEND)
+            except Exception as error:
+                return self.answer_to(error, visit)
+            visit.lines, visit.decision = lines, decision
+            return None if decision else decision
+
+        return at_once
+
+    def _later(self, visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
+        return LATER if self._policies else None
+
+    def decide(self, visit: Visit) -> Refused | None:
+        """The decision on a visit; a policy's callables have to be plain functions."""
+        try:
+            refused: Refused | None = _run(self._steps(visit))
+        except Exception as error:
+            return self.answer_to(error, visit)
+        return refused
+
+    async def decide_async(self, visit: Visit) -> Refused | None:
+        """The decision on a visit, awaited."""
+        try:
+            refused: Refused | None = await _run_async(self._steps(visit))
+        except Exception as error:
+            return self.answer_to(error, visit)
+        return refused
+
+    def _steps(self, visit: Visit) -> Steps:
+        """One hit for all policies that apply; yields what must be awaited, and is sent what that gives."""
+        claims = yield from plan(self._policies, visit.request)
+        if isinstance(claims, Nobody):
+            return unauthorized(claims)
+        if not claims:
+            return None
         if len(claims) == 1:
             prepared, identity, cost = claims[0]
-            decision = await self._single[prepared.policy.name](identity, cost, SPEND)
-            return decision, [Applied(prepared.policy.name, part) for part in decision.details]
-        asks = asks_of_claims(claims)
-        store = self._store_for([claim.prepared for claim in claims])
-        return judge(claims, asks, await store.decide(asks))
+            answer = self._hits[prepared.policy.name](identity, cost, SPEND)
+            decision, lines = (yield answer) if self._awaited else answer, prepared.lines
+        else:
+            asks = asks_of_claims(claims)
+            answer = self._store_for([claim.prepared for claim in claims]).decide(asks)
+            decision = decide(decisions_of(asks, (yield answer) if self._awaited else answer))
+            lines = lines_of(tuple(named for claim in claims for named in claim.prepared.lines.named))
+        visit.lines, visit.decision = lines, decision
+        return None if decision else decision
+
+    def answer_to(self, error: Exception, visit: Visit) -> Refused:
+        """What the client is told of an error; each kind of fault is logged once."""
+        if isinstance(error, RateLimitExceeded):
+            if all(part.decision for part in visit.applied):  # raised by a limiter that the application asked by itself
+                visit.record("default", error.decision)
+            return error.decision
+        fault = f"{type(error).__name__}: {error}"
+        if fault not in self._broken and len(self._broken) < 100:
+            self._broken.add(fault)
+            log.error("rate limiting: %s", fault, exc_info=error)
+        return AWAY if isinstance(error, StoreError) else BROKEN
 
     async def open(self) -> None:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
         if isinstance(self.store, AsyncGuardedStore):
             await self.store.open()
 
+    async def aclose(self) -> None:
+        """Let go of a store that was opened from a URL; one that was passed in stays open."""
+        if isinstance(self.given, str):
+            await self.store.aclose()
+
     def _store_for(self, policies: Sequence[Prepared]) -> Any:
         wanted = {prepared.policy.on_outage or self._on_outage for prepared in policies}
         return self._stores[next(policy for policy in ("closed", "local", "open") if policy in wanted)]
+
+
+def _run(steps: Steps) -> Any:
+    try:
+        waiting = steps.send(None)
+    except StopIteration as stop:
+        return stop.value
+    if hasattr(waiting, "close"):
+        waiting.close()
+    raise ConfigurationError("a policy's key, cost or exempt is async: where requests are served by threads, write plain functions")
+
+
+async def _run_async(steps: Steps) -> Any:
+    value = None
+    while True:
+        try:
+            waiting = steps.send(value)
+        except StopIteration as stop:
+            return stop.value
+        value = await waiting

@@ -69,6 +69,11 @@ class Proxies:
         self._networks = tuple(_network(text) for text in trusted if text != "unix")
         self._header = header.lower()
 
+    @property
+    def named(self) -> bool:
+        """Whether there are any."""
+        return self._unix or bool(self._networks)
+
     def client(self, request: Request, peer: str | None) -> str | None:
         """The client's address; None where there is no peer and no proxy that would say."""
         if not self._believed(peer):

@@ -7,12 +7,15 @@ One item per limit that applied. The first names what is promised (`q` units in 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ratekit.decision import NEVER, Decision
+from ratekit.decision import NEVER, Decision, Figures
 from ratekit.limit import Limit
 
 Fields = list[tuple[bytes, bytes]]
+
+Named = tuple[tuple[str, Limit], ...]
+"""Limits, each with the name of its policy."""
 
 
 class Applied(NamedTuple):
@@ -22,11 +25,45 @@ class Applied(NamedTuple):
     decision: Decision
 
 
+class Lines:
+    """
+    The RateLimit fields of some limits. What is the same in every answer is worked out once, and a request costs its numbers.
+
+    `labels` are one per limit: its own name, else its policy's, with the period in seconds, then the algorithm, where that would
+    repeat.
+    """
+
+    __slots__ = ("_heads", "_policy", "labels", "named")
+
+    def __init__(self, named: Named) -> None:
+        self.named = named
+        self.labels = _labels_of(named)
+        promises = (f"{_string(label)}{_promise(limit)}" for label, (_, limit) in zip(self.labels, named, strict=True))
+        self._policy = (b"ratelimit-policy", ", ".join(promises).encode("ascii"))
+        self._heads = [f"{_string(label)};r=" for label in self.labels]
+
+    def state(self, figures: Sequence[Figures]) -> str:
+        """What the RateLimit field says, for the figures of each limit in order."""
+        return ", ".join(map(_item, self._heads, figures))
+
+    def both(self, state: str) -> Fields:
+        """Both fields."""
+        return [self._policy, (b"ratelimit", state.encode("ascii"))]
+
+    def fields(self, decision: Decision) -> Fields:
+        """Both fields, for a decision on all of the limits."""
+        if len(self._heads) == 1:  # the way of most requests
+            return [self._policy, (b"ratelimit", _item(self._heads[0], decision.figures).encode())]
+        return self.both(self.state([part.figures for part in decision.details]))
+
+
 @lru_cache(maxsize=1024)
-def labels_of(named: tuple[tuple[str, Limit], ...]) -> tuple[str, ...]:
-    """
-    A label per limit: its own name, else its policy's, with the period in seconds, then the algorithm, where that would repeat.
-    """
+def lines_of(named: Named) -> Lines:
+    """The lines of some limits, made once."""
+    return Lines(named)
+
+
+def _labels_of(named: Named) -> tuple[str, ...]:
     labels = [limit.name or policy for policy, limit in named]
     for more in (lambda limit: f"{limit.per}", lambda limit: limit.algorithm, str):
         repeated = {label for label in labels if labels.count(label) > 1}
@@ -34,27 +71,16 @@ def labels_of(named: tuple[tuple[str, Limit], ...]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def labels(applied: Sequence[Applied]) -> tuple[str, ...]:
-    """The labels of what applied, in order."""
-    return labels_of(tuple((policy, decision.limit) for policy, decision in applied))
-
-
-@lru_cache(maxsize=1024)
-def _policy_field(labels: tuple[str, ...], limits: tuple[Limit, ...]) -> bytes:
-    return ", ".join(_policy_item(label, limit) for label, limit in zip(labels, limits, strict=True)).encode("ascii")
-
-
-def _policy_item(label: str, limit: Limit) -> str:
+def _promise(limit: Limit) -> str:
     # A token bucket holds its burst and takes the time to fill; a window shorter than a second cannot be said.
     window = -(-limit.capacity * limit.period // limit.quota) if limit.burst is not None else limit.period
     seconds = f";w={-(-window // 1_000_000)}" if window >= 1_000_000 else ""
-    return f"{_string(label)};q={limit.capacity}{seconds}"
+    return f";q={limit.capacity}{seconds}"
 
 
-def _item(label: str, decision: Decision) -> str:
-    figures = decision.figures
-    more = f";t={-(-figures.more // 1_000_000)}" if figures.more else ""
-    return f"{_string(label)};r={figures.remaining}{more}"
+def _item(head: str, figures: Figures) -> str:
+    _, remaining, more, _ = figures
+    return f"{head}{remaining};t={-(-more // 1_000_000)}" if more else f"{head}{remaining}"
 
 
 def _string(text: str) -> str:
@@ -62,19 +88,38 @@ def _string(text: str) -> str:
     return f'"{escaped}"'
 
 
+NONE: Final = Lines(())
+"""The lines of no limits."""
+
+
+def lines_for(applied: Sequence[Applied]) -> Lines:
+    """The lines of what applied."""
+    return lines_of(tuple((policy, decision.limit) for policy, decision in applied))
+
+
+def labels(applied: Sequence[Applied]) -> tuple[str, ...]:
+    """The labels of what applied, in order."""
+    return lines_for(applied).labels
+
+
 def rate_limit_fields(applied: Sequence[Applied]) -> Fields:
     """Both RateLimit fields for what applied; none where nothing did."""
     if not applied:
         return []
-    names = labels(applied)
-    limits = tuple(decision.limit for _, decision in applied)
-    state = ", ".join(_item(label, decision) for label, (_, decision) in zip(names, applied, strict=True))
-    return [(b"ratelimit-policy", _policy_field(names, limits)), (b"ratelimit", state.encode("ascii"))]
+    lines = lines_for(applied)
+    return lines.both(lines.state([decision.figures for _, decision in applied]))
+
+
+def retry_after(wait: int) -> int | None:
+    """Microseconds as the whole seconds of a Retry-After: rounded up, at least 1; None where the cost can never fit."""
+    return None if wait >= NEVER else max(1, -(-wait // 1_000_000))
+
+
+def field_of(seconds: int | None) -> Fields:
+    """Retry-After in seconds; nothing for None."""
+    return [] if seconds is None else [(b"retry-after", str(seconds).encode("ascii"))]
 
 
 def retry_after_fields(decision: Decision) -> Fields:
-    """Retry-After in whole seconds, rounded up, at least 1; none where the cost can never fit."""
-    wait = decision.figures.wait
-    if wait >= NEVER:
-        return []
-    return [(b"retry-after", str(max(1, -(-wait // 1_000_000))).encode("ascii"))]
+    """Retry-After; none where the cost can never fit."""
+    return field_of(retry_after(decision.figures.wait))

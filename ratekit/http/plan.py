@@ -7,10 +7,12 @@ differ in how they await, and in nothing else.
 
 import inspect
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from ratekit.errors import ConfigurationError
-from ratekit.keys import address, parts_of
+from ratekit.http.fields import Lines, lines_of
+from ratekit.keys import address, network_of, parts_of
 from ratekit.limit import MOST
 from ratekit.policy import Policy, matcher_of
 from ratekit.request import Request
@@ -18,12 +20,19 @@ from ratekit.stores.naming import Canonical, Plan, canonical, plan_of
 
 Steps = Generator[Any, Any, Any]
 
+_VALUES: Final = frozenset({str, int, bool, tuple, bytes, type(None)})
+"""What a policy's callables mostly give, and what is certainly not to be awaited."""
+
+UNMISTAKABLE: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+"""Methods that are no CORS preflight, whatever the header fields say."""
+
 
 class Prepared(NamedTuple):
-    """A policy, compiled: its tests and its key as functions on the request."""
+    """A policy, compiled: its tests and its key as functions on the request, and the header fields of its limits."""
 
     policy: Policy
     plan: Plan
+    lines: Lines
     matches: Callable[[Request], bool]
     exempt: Callable[[Request], Any] | None
     parts: Sequence[Callable[[Request], Any]]
@@ -57,6 +66,7 @@ def prepare(policies: Sequence[Policy], *, name: str, prefix: str, unnamed: bool
         Prepared(
             policy,
             plan_of(policy.limits, prefix=prefix, name=name, policy="" if unnamed else policy.name),
+            lines_of(tuple((policy.name, limit) for limit in policy.limits)),
             matcher_of(policy.match),
             None if policy.exempt is None else policy.exempt if callable(policy.exempt) else matcher_of(policy.exempt),
             parts_of(policy.key),
@@ -65,16 +75,37 @@ def prepare(policies: Sequence[Policy], *, name: str, prefix: str, unnamed: bool
     ]
 
 
+@lru_cache(maxsize=8192)
+def by_address(address: str) -> Canonical:
+    """The identity of a client's address."""
+    return canonical(network_of(address))
+
+
+def asks_nothing(policies: Sequence[Prepared]) -> bool:
+    """Whether there is one policy, and it charges every request by its address, always the same."""
+    if len(policies) != 1:
+        return False
+    policy = policies[0].policy
+    return (
+        policy.key == "ip" and policy.match is None and policy.exempt is None and isinstance(policy.cost, int) and policy.cost > 0
+    )
+
+
 def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, list[Claim] | Nobody]:
     """What a request is charged by every policy that applies; yields awaitables, and is sent what they give."""
     claims: list[Claim] = []
     for prepared in policies:
-        policy = prepared.policy
-        if not prepared.matches(request):
+        policy, _, _, matches, exempt, _ = prepared
+        if not matches(request):
             continue
-        if prepared.exempt is not None and (yield from _settled(prepared.exempt(request))):
-            continue
-        cost = policy.cost if isinstance(policy.cost, int) else _checked(policy, (yield from _settled(policy.cost(request))))
+        if exempt is not None:
+            free = exempt(request)
+            if (yield free) if waits(free) else free:
+                continue
+        cost = policy.cost
+        if not isinstance(cost, int):
+            cost = cost(request)
+            cost = _checked(policy, (yield cost) if waits(cost) else cost)
         identity = (yield from _identity(prepared, request)) if cost else None
         if identity is None:
             continue
@@ -84,17 +115,18 @@ def plan(policies: Sequence[Prepared], request: Request) -> Generator[Any, Any, 
     return claims
 
 
-def _settled(value: Any) -> Steps:
-    if inspect.isawaitable(value):
-        value = yield value
-    return value
+def waits(value: Any) -> bool:
+    """Whether a value is still to be awaited."""
+    return type(value) not in _VALUES and inspect.isawaitable(value)
 
 
 def _identity(prepared: Prepared, request: Request) -> Steps:
     """The identity: one part as it is, several as a tuple; None to skip, Nobody to refuse."""
     identity: list[Any] = []
     for part in prepared.parts:
-        value = yield from _settled(part(request))
+        value = part(request)
+        if waits(value):
+            value = yield value
         if value is None or value in ("", ()):
             if prepared.policy.missing == "skip":
                 return None

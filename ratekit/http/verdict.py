@@ -3,14 +3,15 @@ From the store's answers to what the client gets: let through with header fields
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ratekit.algorithms import SPEND
-from ratekit.decision import Decision, decide
-from ratekit.http.fields import Applied, Fields, labels, rate_limit_fields, retry_after_fields
+from ratekit.decision import Decision
+from ratekit.http.fields import Applied, Lines, field_of, lines_for, retry_after
 from ratekit.http.plan import Claim, Nobody
 from ratekit.http.problem import QUOTA_EXCEEDED, REDUCED_CAPACITY, Answer, problem
-from ratekit.stores.protocol import Ask, Seens, decisions_of
+from ratekit.stores.protocol import Ask
 
 BROKEN: Final = problem(500, "Internal Server Error", [], detail="This server's rate limiting is misconfigured; its log says how.")
 AWAY: Final = problem(
@@ -27,27 +28,26 @@ def asks_of_claims(claims: Sequence[Claim]) -> list[Ask]:
     return [Ask(rule, space, identity, SPEND, cost) for prepared, identity, cost in claims for rule, space in prepared.plan]
 
 
-def judge(claims: Sequence[Claim], asks: Sequence[Ask], answer: Seens) -> tuple[Decision, list[Applied]]:
-    """The decision of such a hit, and per limit which policy decided what."""
-    names = [claim.prepared.policy.name for claim in claims for _ in claim.prepared.plan]
-    decisions = decisions_of(asks, answer)
-    return decide(decisions), [Applied(*pair) for pair in zip(names, decisions, strict=True)]
-
-
-def refusal_fields(decision: Decision, applied: Sequence[Applied]) -> Fields:
-    """Retry-After and both RateLimit fields."""
-    return [*retry_after_fields(decision), *rate_limit_fields(applied)]
-
-
 def refusal(decision: Decision, applied: Sequence[Applied]) -> Answer:
     """The 429: which policies are violated, and until when."""
-    violated = [label for label, (_, part) in zip(labels(applied), applied, strict=True) if not part]
-    wait = decision.retry_after
-    detail = (
-        "This request can never fit into its quota." if wait == float("inf") else f"Try again in {max(1, int(-(-wait // 1)))} s."
-    )
+    return refusal_of(decision, lines_for(applied), [part for _, part in applied])
+
+
+def refusal_of(decision: Decision, lines: Lines, parts: Sequence[Decision]) -> Answer:
+    """The 429, where the lines of what applied are known."""
+    figures = [part.figures for part in parts]
+    wait = figures[0].wait if len(parts) == 1 and parts[0] is decision else decision.figures.wait
+    violated = tuple(label for label, part in zip(lines.labels, parts, strict=True) if not part) if any(parts) else lines.labels
+    status, fields, body = _refusal(lines, violated, retry_after(wait), lines.state(figures))
+    return Answer(status, [*fields], body)
+
+
+# Whoever is refused is mostly refused again within the same second, and so is everybody else.
+@lru_cache(maxsize=1024)
+def _refusal(lines: Lines, violated: tuple[str, ...], seconds: int | None, state: str) -> Answer:
+    detail = "This request can never fit into its quota." if seconds is None else f"Try again in {seconds} s."
     members = {"type": QUOTA_EXCEEDED, "detail": detail, "violated-policies": violated}
-    return problem(429, "Too Many Requests", refusal_fields(decision, applied), **members)
+    return problem(429, "Too Many Requests", [*field_of(seconds), *lines.both(state)], **members)
 
 
 def unauthorized(nobody: Nobody) -> Answer:

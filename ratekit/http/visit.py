@@ -1,34 +1,86 @@
 """
-Visit: one request under way, as ratekit knows it. The middleware opens it; a decorated function inside finds it here.
+Visit: one request under way, as ratekit knows it. The adapter opens it; a decorated function inside finds it here.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ratekit.decision import Decision
-from ratekit.http.fields import Applied
+from ratekit.http.fields import NONE, Applied, Fields, Lines, lines_for, rate_limit_fields
 from ratekit.request import Request
 
 
-@dataclass(slots=True)
-class Visit:
-    """The request, the store of the middleware around it (a URL or a store), and what was decided on it so far."""
+class Around(Protocol):
+    """What is around a visit: where it counts, and how the framework's object becomes a Request."""
 
-    request: Request
-    store: Any
-    applied: list[Applied] = field(default_factory=list)
+    given: Any
+    """The store as it was given: a URL or a store."""
+
+    def request_of(self, native: Any) -> Request:
+        """The framework's object as a Request."""
+        ...
+
+
+class Visit:
+    """
+    One request and what was decided on it so far. What nobody asks for is not made: most requests need their header fields only.
+    """
+
+    __slots__ = ("_applied", "_around", "_request", "decision", "lines", "native", "started")
+
+    def __init__(self, around: Any, native: Any) -> None:
+        self._around: Around = around
+        self.native = native
+        self.lines: Lines = NONE
+        self.decision: Decision | None = None  # on the policies' one hit, whose limits `lines` are of
+        self._applied: list[Applied] | None = None
+        self._request: Request | None = None
+        self.started = False
+
+    @property
+    def request(self) -> Request:
+        """The request as policies see it."""
+        if self._request is None:
+            self._request = self._around.request_of(self.native)
+        return self._request
+
+    @property
+    def store(self) -> Any:
+        """The store of the adapter around it: a URL or a store."""
+        return self._around.given
+
+    @property
+    def applied(self) -> list[Applied]:
+        """Per limit that applied, which policy decided what."""
+        if self._applied is None:
+            parts = () if self.decision is None else zip(self.lines.named, self.decision.details, strict=True)
+            self._applied = [Applied(policy, part) for (policy, _), part in parts]
+        return self._applied
 
     def record(self, policy: str, decision: Decision) -> None:
         """Keep a decision for the header fields: per limit one, that with the least left, however often the function is called."""
+        applied = self.applied
         for part in decision.details:
-            for i, (other, before) in enumerate(self.applied):
+            for i, (other, before) in enumerate(applied):
                 if other == policy and before.limit == part.limit:
                     if (part.allowed, part.remaining) <= (before.allowed, before.remaining):
-                        self.applied[i] = Applied(policy, part)
+                        applied[i] = Applied(policy, part)
                     break
             else:
-                self.applied.append(Applied(policy, part))
+                applied.append(Applied(policy, part))
+
+    def told(self) -> tuple[Lines, Sequence[Decision]]:
+        """The lines of all that applied, and its decisions in order."""
+        if self._applied is None:
+            return self.lines, () if self.decision is None else self.decision.details
+        return lines_for(self._applied), [part for _, part in self._applied]
+
+    def fields(self) -> Fields:
+        """The RateLimit fields of all that applied."""
+        if self._applied is None and self.decision is not None:
+            return self.lines.fields(self.decision)
+        return rate_limit_fields(self.applied)
 
 
 VISIT: Final[ContextVar[Visit | None]] = ContextVar("ratekit_visit", default=None)
