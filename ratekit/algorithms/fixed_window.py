@@ -8,17 +8,21 @@ hit that opened the first). State: one integer. False refusals: none while the w
 Instants are whole milliseconds, because the window's end is the key's expiry in Redis (PEXPIREAT).
 """
 
-from typing import Final
+from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark
+from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
-# A state is end << BITS | used: one integer, in which a charge is an addition.
+# A state is end << BITS | used, the end in nanoseconds: one integer, in which a charge is an addition.
 BITS: Final = 40
 MASK: Final = (1 << BITS) - 1
 FULL: Final = MASK
 """Forced charges stop counting here, far above any quota, in both twins."""
+MS: Final = 1_000_000
+"""Nanoseconds."""
+END_MS: Final = MS << BITS
+"""What a millisecond more of the end adds to a state."""
 
 
 class FixedWindow:
@@ -35,15 +39,15 @@ class FixedWindow:
     def step(self, state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
         """The next state and what was seen: whether it fits, the units used, the microseconds left of the window."""
         now_ms = now // 1000
-        if state is None or (end := state >> BITS) <= now_ms:
+        if state is None or (end := state // END_MS) <= now_ms:
             fits = cost <= self.quota or mode == FORCE
             if not fits or mode == LOOK:
                 return None, (fits, 0, 0)
             end = now_ms + self.period
-            return end << BITS | cost, (True, cost, end * 1000 - now)
+            return end * END_MS | cost, (True, cost, end * 1000 - now)
         if end > now_ms + self.period:  # opened under a longer period: from now on it is a window of this one
             end = now_ms + self.period
-            state = end << BITS | state & MASK
+            state = end * END_MS | state & MASK
         used = state & MASK
         if used + cost <= self.quota:
             if mode != LOOK:
@@ -54,21 +58,38 @@ class FixedWindow:
             return state + cost, (True, used + cost, end * 1000 - now)
         return state, (False, used, end * 1000 - now)
 
+    def charger(self) -> Charge:
+        """`step` for a window that is open."""
+        quota, period = self.quota, self.period * MS
+
+        def charge(states: dict[Any, int], key: Any, state: int, now: int, cost: int) -> tuple[int, int] | None:
+            if 0 < (state >> BITS) - now <= period and (state & MASK) + cost <= quota:
+                states[key] = state = state + cost
+                return state, now
+            return None
+
+        return charge
+
+    def recall(self, cost: int, told: tuple[int, int]) -> Figures:
+        """From the state after a charge and its instant to the figures."""
+        state, now = told
+        return self.read(cost, (True, state & MASK, state // END_MS * 1000 - now // 1000))
+
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""
-        if state is None or state >> BITS <= now // 1000:
+        if state is None or state // END_MS <= now // 1000:
             return state
-        end, used = min(state >> BITS, now // 1000 + self.period), state & MASK
-        return end << BITS | (used - min(cost, used) if end == mark[0] else used)
+        end, used = min(state // END_MS, now // 1000 + self.period), state & MASK
+        return end * END_MS | (used - min(cost, used) if end == mark[0] else used)
 
     def expiry(self, state: int) -> int:
         """The end of the window."""
-        return (state >> BITS) * 1000
+        return state // END_MS * 1000
 
     def restore(self, seen: Seen, now: int) -> int | None:
         """The window of which this was seen."""
         _, used, left = seen
-        return -(-(now + left) // 1000) << BITS | used if used else None
+        return -(-(now + left) // 1000) * END_MS | used if used else None
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""

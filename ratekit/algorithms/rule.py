@@ -5,6 +5,7 @@ A rule is arithmetic on integers: microseconds and units. It reads no clock and 
 decision; in Redis its twin, the Lua file beside it, sees the same, and the same `read` turns what was seen into figures.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ratekit.decision import Figures, Seen
@@ -21,6 +22,11 @@ GIVE: Final = 5  # give back what an earlier hit charged, into its own window on
 Mark = tuple[int, int]
 """Where a charge went: what `give` needs to find it again. Two integers of the rule's own."""
 
+Charge = Callable[[dict[Any, Any], Any, Any, int, int], Any]
+"""
+(states, key, state, now in nanoseconds, cost) -> what `recall` wants to be told, or None when nothing was done and `step` must say.
+"""
+
 
 class Rule(Protocol):
     """
@@ -36,6 +42,17 @@ class Rule(Protocol):
 
     def step(self, state: Any, now: int, cost: int, mode: int) -> tuple[Any, Seen]:
         """The next state and what was seen. LOOK charges nothing; SPEND charges if it fits; FORCE charges."""
+        ...
+
+    def charger(self) -> Charge:
+        """
+        The shortest way of a SPEND for a key whose state is held: if the cost plainly fits, `states[key]` becomes what `step` would
+        make of it; whatever is less plain is left alone.
+        """
+        ...
+
+    def recall(self, cost: int, told: Any) -> Figures:
+        """From what a charger told to the figures."""
         ...
 
     def give(self, state: Any, now: int, cost: int, mark: Mark) -> Any:

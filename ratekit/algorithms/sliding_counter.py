@@ -12,9 +12,9 @@ The products stay below 2^53 because the weight is counted in at most 2^22 steps
 any quota.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark
+from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
@@ -50,6 +50,32 @@ class SlidingCounter:
             current = current + cost if current + cost < FULL else FULL
             state = (start, current, previous)
         return state, (fits, elapsed, current, previous)
+
+    def charger(self) -> Charge:
+        """`step` within the current window."""
+        quota, period, unit, units = self.quota, self.period, self.unit, self.units
+
+        def charge(states: dict[Any, State], key: Any, state: State, now: int, cost: int) -> tuple[State, int] | None:
+            start, current, previous = state
+            now //= 1000
+            elapsed = now - start
+            if not 0 <= elapsed < period:
+                return None
+            current += cost
+            if previous:
+                if current - (-previous * (units - elapsed // unit) // units) > quota:
+                    return None
+            elif current > quota:
+                return None
+            states[key] = after = (start, current, previous)
+            return after, now
+
+        return charge
+
+    def recall(self, cost: int, told: tuple[State, int]) -> Figures:
+        """From the state after a charge and its instant to the figures."""
+        (start, current, previous), now = told
+        return self.read(cost, (True, now - start, current, previous))
 
     def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
         """The state without a charge, in whichever of the two windows it is."""

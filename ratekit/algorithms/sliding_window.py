@@ -11,9 +11,9 @@ into the next) can only make units leave later.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import Final
+from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark
+from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import Limit
 
@@ -61,6 +61,35 @@ class SlidingWindow:
                     del times[:base], totals[:base]
                     base = 0
         return state, self._look(state, base, now, cost, fits)
+
+    def charger(self) -> Charge:
+        """`step` while some points are live; tells the units used and the first live point's time."""
+        quota, period, cell = self.quota, self.period, self.cell
+
+        def charge(states: dict[Any, State], key: Any, state: State, now: int, cost: int) -> tuple[int, int, int] | None:
+            now //= 1000
+            times, totals = state
+            last, out, total = times[-1], now - period, totals[-1] + cost
+            base = 0 if times[1] > out else bisect_right(times, out) - 1
+            used = total - totals[base]
+            if used > quota or now < last or last <= out:
+                return None
+            if now - last < cell and now // cell == last // cell:
+                times[-1], totals[-1] = now, total
+            else:
+                times.append(now)
+                totals.append(total)
+                if base:
+                    del times[:base], totals[:base]
+                    base = 0
+            return used, times[base + 1], now
+
+        return charge
+
+    def recall(self, cost: int, told: tuple[int, int, int]) -> Figures:
+        """From the units used and the first live point to the figures; the last point is the charge."""
+        used, first, now = told
+        return Figures(0, self.quota - used, first + self.period - now, self.period)
 
     def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
         """The state without a charge, if its point is still live."""

@@ -10,13 +10,22 @@ Python the two are one integer, in N-ths of a microsecond; the Lua twin keeps th
 """
 
 from bisect import bisect_left
+from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Mark
+from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Figures, Seen
 from ratekit.limit import CENTURY, Limit
 
-State = tuple[int, int, int]
-"""The instant in N-ths of a microsecond, the N and the period it was written under."""
+# A state is one integer: the instant in N-ths of a microsecond, then the rate it was written under, N and period in microseconds.
+PERIOD_BITS: Final = 49  # ten years
+RATE_BITS: Final = PERIOD_BITS + 30  # and 10^9
+PERIOD: Final = (1 << PERIOD_BITS) - 1
+RATE: Final = (1 << RATE_BITS) - 1
+
+
+def parts(state: int) -> tuple[int, int, int]:
+    """The instant in N-ths of a microsecond, and the N and the period that they are of."""
+    return state >> RATE_BITS, state >> PERIOD_BITS & ((1 << RATE_BITS - PERIOD_BITS) - 1), state & PERIOD
 
 
 class TokenBucket:
@@ -27,7 +36,7 @@ class TokenBucket:
     debt in tokens stays what it was when N changes.
     """
 
-    __slots__ = ("burst", "capacity", "limit", "most", "period", "quota")
+    __slots__ = ("burst", "capacity", "limit", "most", "period", "quota", "rate")
 
     label = "tb1"
     width = 4
@@ -36,42 +45,61 @@ class TokenBucket:
         self.limit, self.quota, self.period, self.burst = limit, limit.quota, limit.period, limit.capacity
         self.capacity = self.burst * self.period
         self.most = CENTURY * self.quota
+        self.rate = self.quota << PERIOD_BITS | self.period
 
-    def step(self, state: State | None, now: int, cost: int, mode: int) -> tuple[State | None, Seen]:
+    def step(self, state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
         """
         The next state and what was seen: whether it fits, the debt in whole microseconds (0 in Python) and in N-ths of one, and
         the N and the period that it is paid back at: until the next charge, those of the last one.
         """
-        if state is not None and state[1] == self.quota and state[2] == self.period:
-            ahead = state[0] - now * self.quota
-            debt = ahead if ahead > 0 else 0
-        else:
-            debt = self._debt(state, now)
+        debt = self._debt(state, now)
         charged = debt + cost * self.period
         fits = charged <= self.capacity or mode == FORCE
         if fits and mode != LOOK:
             debt = charged if charged < self.most else self.most
-            return (now * self.quota + debt, self.quota, self.period), (fits, 0, debt, self.quota, self.period)
+            return self._state(now, debt), (fits, 0, debt, self.quota, self.period)
         if not debt or state is None:
             return state, (fits, 0, 0, self.quota, self.period)
-        return state, (fits, 0, state[0] - now * state[1], state[1], state[2])
+        full, quota, period = parts(state)
+        return state, (fits, 0, full - now * quota, quota, period)
 
-    def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+    def charger(self) -> Charge:
+        """`step` for a bucket of this rate."""
+        quota, period, capacity, rate = self.quota, self.period, self.capacity, self.rate
+
+        def charge(states: dict[Any, int], key: Any, state: int, now: int, cost: int) -> int | None:
+            if state & RATE != rate:
+                return None
+            full, base = state >> RATE_BITS, now // 1000 * quota
+            full = (full if full > base else base) + cost * period
+            if full - base > capacity:
+                return None
+            states[key] = full << RATE_BITS | rate
+            return full - base
+
+        return charge
+
+    def recall(self, cost: int, told: int) -> Figures:
+        """From the debt after a charge to the figures."""
+        return self.read(cost, (True, 0, told, self.quota, self.period))
+
+    def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without the part of a charge that time has not refilled yet."""
         debt = self._debt(state, now)
         back = min(cost * self.period, mark[0] * self.quota + mark[1] - now * self.quota, debt)
         if back <= 0:
             return state
-        return now * self.quota + debt - back, self.quota, self.period
+        return self._state(now, debt - back)
 
-    def expiry(self, state: State) -> int:
+    def expiry(self, state: int) -> int:
         """When the bucket is full."""
-        return -(-state[0] // state[1])
+        full, quota, _ = parts(state)
+        return -(-full // quota)
 
-    def restore(self, seen: Seen, now: int) -> State | None:
+    def restore(self, seen: Seen, now: int) -> int | None:
         """The bucket of which this was seen."""
         _, whole, rest, quota, period = seen
-        return ((now + whole) * quota + rest, quota, period) if whole or rest else None
+        return ((now + whole) * quota + rest) << RATE_BITS | quota << PERIOD_BITS | period if whole or rest else None
 
     def read(self, cost: int, seen: Seen) -> Figures:
         """From what was seen to the figures."""
@@ -103,10 +131,15 @@ class TokenBucket:
         most, most_rest = divmod(self.capacity, self.quota)
         return cost, self.quota, self.period, whole, rest, most, most_rest
 
-    def _debt(self, state: State | None, now: int) -> int:
-        if state is None or (left := state[0] - now * state[1]) <= 0:
+    def _state(self, now: int, debt: int) -> int:
+        return (now * self.quota + debt) << RATE_BITS | self.rate
+
+    def _debt(self, state: int | None, now: int) -> int:
+        if state is None:
             return 0
-        return self._carried(left, state[1], state[2])
+        full, quota, period = parts(state)
+        left = full - now * quota
+        return self._carried(left, quota, period) if left > 0 else 0
 
     def _carried(self, left: int, quota: int, period: int) -> int:
         """The debt that is left of another N and period, in units of these, never less."""

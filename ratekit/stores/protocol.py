@@ -5,7 +5,7 @@ A hit is one step: `decide` takes what is asked of each limit and answers what e
 anyone else. `compile` is the same for a limiter that asks the same again and again.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ratekit.algorithms import Mark, Rule
@@ -25,17 +25,23 @@ class Ask(NamedTuple):
 
 
 class Seens(NamedTuple):
-    """What was seen: the store's clock in microseconds, and per limit what its rule saw, after the charge if there was one."""
+    """
+    What was seen: the store's clock in microseconds, and per limit what its rule saw, after the charge if there was one. `overs`,
+    where a store promises less than its rules do: per limit the `max_over` of its decision.
+    """
 
     now: int
     seen: Sequence[Seen]
     source: str = "store"
     degraded: bool = False
+    overs: Sequence[int | None] = ()
 
 
 Compiled = Callable[[Canonical, int, int], Decision]
 """(identity, cost, mode) -> the decision of one limiter."""
-AsyncCompiled = Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]]
+Spend = Callable[[Any, int], Decision]
+"""(identity as the caller gave it, cost) -> the decision of one limiter on a hit."""
+AsyncCompiled = Callable[[Canonical, int, int], Awaitable[Decision]]
 
 
 class Store(Protocol):
@@ -92,11 +98,12 @@ def asks_of(plan: Plan, identity: Canonical, cost: int, mode: int) -> list[Ask]:
 
 def decisions_of(asks: Sequence[Ask], answer: Seens) -> list[Decision]:
     """One decision per limit: what its rule saw, with the limit that it speaks of."""
-    _, seens, source, degraded = answer
-    over = None if degraded else 0  # what stands in for a store that is away cannot know what others spent
+    _, seens, source, degraded, overs = answer
+    # What stands in for a store that is away cannot know what others spent.
+    overs = overs or (None if degraded else 0,) * len(asks)
     return [
         Decision((bool(seen[0]), ask.rule.limit, ask.rule.read, ask.cost, seen, source, degraded, over, ()))
-        for ask, seen in zip(asks, seens, strict=True)
+        for ask, seen, over in zip(asks, seens, overs, strict=True)
     ]
 
 

@@ -155,7 +155,7 @@ def test_a_long_identity_takes_little_memory():
     store = MemoryStore()
     limiter = Limiter("1/minute", store=store)
     limiter.hit("a" * 1_000_000)
-    ((identity,),) = ([*shard] for table in store._tables.values() for shard in table.shards if shard)
+    ((identity,),) = ([*shard] for table in store._tables._tables.values() for shard in table.shards if shard)
     assert len(identity) < 100
 
 

@@ -11,14 +11,14 @@ import pytest
 
 from ratekit import ConfigurationError, Limiter, RateKitWarning
 from ratekit.stores import AsyncMemoryStore, MemoryStore
-from ratekit.stores.memory import OVERFLOW
+from ratekit.stores.tables import OVERFLOW
 
 pytestmark = pytest.mark.filterwarnings("ignore:the memory store holds:ratekit.errors.RateKitWarning")
 
 
 def held(store):
     """The keys that are really there."""
-    return sum(len(shard) for table in store._tables.values() for shard in table.shards)
+    return sum(len(shard) for table in store._tables._tables.values() for shard in table.shards)
 
 
 def filled(clock, *limits, keys=10):

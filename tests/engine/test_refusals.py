@@ -36,7 +36,7 @@ def redis_bytes(client):
 def memory_state(store):
     return {
         (space, identity): copy.deepcopy(state)
-        for space, table in store._tables.items()
+        for space, table in store._tables._tables.items()
         for shard in table.shards
         for identity, state in shard.items()
     }

@@ -110,7 +110,7 @@ def test_a_state_is_small_whatever_the_quota(clock):
     for _ in range(20_000):
         clock.advance_us(7_919)
         limiter.hit("ann")
-    ((times, _totals),) = (state for table in store._tables.values() for shard in table.shards for state in shard.values())
+    ((times, _totals),) = (state for table in store._tables._tables.values() for shard in table.shards for state in shard.values())
     assert len(times) <= 61
 
 
