@@ -102,7 +102,8 @@ class RateLimitMiddleware:
         if refused is not None:
             await self._refuse(refused, visit, scope, receive, send)
             return
-        token = VISIT.set(visit)
+        outer = VISIT.get()
+        VISIT.set(visit)
         try:
             await self.app(scope, receive, telling(send, visit))
         except (RateLimitExceeded, StoreError, ConfigurationError) as error:
@@ -110,7 +111,7 @@ class RateLimitMiddleware:
                 raise
             await self._refuse(self._enforcer.answer_to(error, visit), visit, scope, receive, send)
         finally:
-            VISIT.reset(token)
+            VISIT.set(outer)
 
     async def _refuse(self, refused: Refused, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's stead."""
@@ -127,9 +128,9 @@ class RateLimitMiddleware:
                     await response(scope, receive, telling(send, visit, refused))
                     return
             refused = refusal_of(refused, *visit.told())
-        kind = "websocket.http.response" if websocket else "http.response"
-        await send({"type": f"{kind}.start", "status": refused.status, "headers": refused.fields})
-        await send({"type": f"{kind}.body", "body": refused.body})
+        prefix = "websocket." if websocket else ""
+        await send({"type": prefix + "http.response.start", "status": refused.status, "headers": refused.fields.copy()})
+        await send({"type": prefix + "http.response.body", "body": refused.body})
 
     def _request(self, scope: Scope) -> Request:
         peer = scope.get("client")

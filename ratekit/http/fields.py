@@ -5,7 +5,7 @@ One item per limit that applied. The first names what is promised (`q` units in 
 (`r` units now, more in `t` seconds).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,6 +16,12 @@ Fields = list[tuple[bytes, bytes]]
 
 Named = tuple[tuple[str, Limit], ...]
 """Limits, each with the name of its policy."""
+
+
+Left = tuple[int, int]
+"""Units that are left, and the whole seconds until there are more, 0 when all are there."""
+
+SECOND: Final = 1_000_000
 
 
 class Applied(NamedTuple):
@@ -42,19 +48,16 @@ class Lines:
         self._policy = (b"ratelimit-policy", ", ".join(promises).encode("ascii"))
         self._heads = [f"{_string(label)};r=" for label in self.labels]
 
-    def state(self, figures: Sequence[Figures]) -> str:
-        """What the RateLimit field says, for the figures of each limit in order."""
-        return ", ".join(map(_item, self._heads, figures))
-
-    def both(self, state: str) -> Fields:
-        """Both fields."""
-        return [self._policy, (b"ratelimit", state.encode("ascii"))]
-
-    def fields(self, decision: Decision) -> Fields:
+    def of(self, decision: Decision) -> Fields:
         """Both fields, for a decision on all of the limits."""
-        if len(self._heads) == 1:  # the way of most requests
-            return [self._policy, (b"ratelimit", _item(self._heads[0], decision.figures).encode())]
-        return self.both(self.state([part.figures for part in decision.details]))
+        if len(self._heads) > 1:
+            return self.saying([left(part.figures) for part in decision.details])
+        _, remaining, more, _ = decision.figures  # the way of most requests
+        return [self._policy, (b"ratelimit", _item(self._heads[0], (remaining, -(-more // SECOND))).encode())]
+
+    def saying(self, lefts: Iterable[Left]) -> Fields:
+        """Both fields, for what is left of each limit in order."""
+        return [self._policy, (b"ratelimit", ", ".join(map(_item, self._heads, lefts)).encode("ascii"))]
 
 
 @lru_cache(maxsize=1024)
@@ -74,13 +77,18 @@ def _labels_of(named: Named) -> tuple[str, ...]:
 def _promise(limit: Limit) -> str:
     # A token bucket holds its burst and takes the time to fill; a window shorter than a second cannot be said.
     window = -(-limit.capacity * limit.period // limit.quota) if limit.burst is not None else limit.period
-    seconds = f";w={-(-window // 1_000_000)}" if window >= 1_000_000 else ""
+    seconds = f";w={-(-window // SECOND)}" if window >= SECOND else ""
     return f";q={limit.capacity}{seconds}"
 
 
-def _item(head: str, figures: Figures) -> str:
+def _item(head: str, left: Left) -> str:
+    return f"{head}{left[0]};t={left[1]}" if left[1] else f"{head}{left[0]}"
+
+
+def left(figures: Figures) -> Left:
+    """What the RateLimit field says of figures."""
     _, remaining, more, _ = figures
-    return f"{head}{remaining};t={-(-more // 1_000_000)}" if more else f"{head}{remaining}"
+    return remaining, -(-more // SECOND)
 
 
 def _string(text: str) -> str:
@@ -106,13 +114,12 @@ def rate_limit_fields(applied: Sequence[Applied]) -> Fields:
     """Both RateLimit fields for what applied; none where nothing did."""
     if not applied:
         return []
-    lines = lines_for(applied)
-    return lines.both(lines.state([decision.figures for _, decision in applied]))
+    return lines_for(applied).saying([left(decision.figures) for _, decision in applied])
 
 
 def retry_after(wait: int) -> int | None:
     """Microseconds as the whole seconds of a Retry-After: rounded up, at least 1; None where the cost can never fit."""
-    return None if wait >= NEVER else max(1, -(-wait // 1_000_000))
+    return None if wait >= NEVER else max(1, -(-wait // SECOND))
 
 
 def field_of(seconds: int | None) -> Fields:

@@ -12,7 +12,7 @@ REDUCED_CAPACITY: Final = "https://iana.org/assignments/http-problem-types#tempo
 
 
 class Answer(NamedTuple):
-    """A whole response: status, header fields, body."""
+    """A whole response: status, header fields, body. It may be given to many: copy the fields for whoever may add to them."""
 
     status: int
     fields: Fields

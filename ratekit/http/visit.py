@@ -79,7 +79,7 @@ class Visit:
     def fields(self) -> Fields:
         """The RateLimit fields of all that applied."""
         if self._applied is None and self.decision is not None:
-            return self.lines.fields(self.decision)
+            return self.lines.of(self.decision)
         return rate_limit_fields(self.applied)
 
 
