@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-import h11
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from ratekit.errors import RateKitError
+from ratekit.errors import MissingExtra, RateKitError
 from ratekit.kv.serve_http import REASON, App
+
+try:
+    import h11
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ImportError:
+    raise MissingExtra("a served simulator", "uvicorn", "demo") from None
 
 PATIENCE: Final = 15.0
 """Seconds that the servers may take to start."""
@@ -59,7 +62,10 @@ def serving(apps: Mapping[str, App], *, ports: Mapping[str, int] | None = None) 
     sockets: dict[str, socket.socket] = {}
     try:
         for name in apps:
-            sockets[name] = socket.create_server(("127.0.0.1", wanted.get(name, 0)))
+            # By the name of its protocol, or asyncio would let each answer wait 40 ms for the next acknowledgement.
+            sockets[name] = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sockets[name].bind(("127.0.0.1", wanted.get(name, 0)))
         with _running(apps, sockets):
             yield {name: f"http://127.0.0.1:{server.getsockname()[1]}" for name, server in sockets.items()}
     finally:
