@@ -22,7 +22,8 @@ EXTRAS = {
     "plot": {"matplotlib"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
-NEEDS = {"ratekit.cli": "cli"}
+NEEDS = {"ratekit.cli": ("cli", "cli"), "ratekit.kv.cloudflare": ("frameworks", "kv"), "ratekit.kv.serve": ("frameworks", "demo")}
+"""Which of EXTRAS a module cannot do without, and the extra that it then names."""
 BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "store", "trip", "wire"))  # their package says what is missing
 APPLICATIONS = "ratekit.cli.demo_"  # the parts of `ratekit demo`, which says itself what is missing
 
@@ -63,7 +64,8 @@ def imported(where, world, names):
 
 def expected(name, missing):
     """The extra that a module needs and that is missing."""
-    return next((extra for start, extra in NEEDS.items() if extra in missing and f"{name}.".startswith(f"{start}.")), None)
+    starts = ((start, extra) for start, (absent, extra) in NEEDS.items() if absent in missing)
+    return next((extra for start, extra in starts if f"{name}.".startswith(f"{start}.")), None)
 
 
 @pytest.mark.parametrize("missing", [("redis",), ("cli",), ("plot",), ("frameworks",), tuple(EXTRAS)], ids=" ".join)
