@@ -18,14 +18,15 @@ from ratekit.limit import CENTURY, Limit
 
 # A state is one integer: the instant in N-ths of a microsecond, then the rate it was written under, N and period in microseconds.
 PERIOD_BITS: Final = 49  # ten years
-RATE_BITS: Final = PERIOD_BITS + 30  # and 10^9
+RATE_BITS: Final = PERIOD_BITS + 30  # and 10^9 fits in 30
+MOST_N: Final = (1 << 30) - 1
 PERIOD: Final = (1 << PERIOD_BITS) - 1
 RATE: Final = (1 << RATE_BITS) - 1
 
 
 def parts(state: int) -> tuple[int, int, int]:
     """The instant in N-ths of a microsecond, and the N and the period that they are of."""
-    return state >> RATE_BITS, state >> PERIOD_BITS & ((1 << RATE_BITS - PERIOD_BITS) - 1), state & PERIOD
+    return state >> RATE_BITS, state >> PERIOD_BITS & MOST_N, state & PERIOD
 
 
 class TokenBucket:
@@ -93,8 +94,7 @@ class TokenBucket:
 
     def expiry(self, state: int) -> int:
         """When the bucket is full."""
-        full, quota, _ = parts(state)
-        return -(-full // quota)
+        return -(-(state >> RATE_BITS) // (state >> PERIOD_BITS & MOST_N))
 
     def restore(self, seen: Seen, now: int) -> int | None:
         """The bucket of which this was seen."""

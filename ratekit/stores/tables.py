@@ -126,11 +126,17 @@ class Tables:
                 if self._credit < min(len(states), SHARD):
                     return
                 self._credit -= min(len(states), SHARD)
-                kept = {key: state for key, state in states.items() if table.expiry(state) > now}
-                self.size -= len(states) - len(kept)
-                states.clear()
-                states.update(kept)
-                table.earliest[shard] = min(map(table.expiry, kept.values()), default=NEVER)
+                dead, earliest, expiry = [], NEVER, table.expiry
+                for key, state in states.items():
+                    end = expiry(state)
+                    if end <= now:
+                        dead.append(key)
+                    elif end < earliest:
+                        earliest = end
+                for key in dead:
+                    del states[key]
+                self.size -= len(dead)
+                table.earliest[shard] = earliest
             self._hand += 1
 
     def _warn(self) -> None:
