@@ -7,6 +7,7 @@ import os
 import pytest
 import servers
 from hypothesis import HealthCheck, Phase, settings
+from upstash.running import upstash
 
 from ratekit.testing import ManualClock
 
@@ -45,6 +46,13 @@ def redis_url(redis_server, redis_client):
     """The URL of that server, emptied."""
     redis_client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def upstash_server(redis_server):
+    """A server of Upstash's REST protocol in front of that server."""
+    with upstash(redis_server) as server:
+        yield server
 
 
 @pytest.fixture

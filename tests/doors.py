@@ -9,10 +9,12 @@ from functools import partial
 from anyio.from_thread import start_blocking_portal
 
 from ratekit import AsyncLimiter, Limiter
-from ratekit.stores import AsyncMemoryStore, MemoryStore
+from ratekit.stores import AsyncMemoryStore, AsyncUpstashStore, MemoryStore, UpstashStore
 from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
 DOORS = ("memory", "redis", "async memory on asyncio", "async memory on trio", "async redis")
+UPSTASH = ("upstash", "async upstash")
+"""Ways in that need a REST server in front of Redis."""
 
 PATIENT = {"budget": 10.0}
 """For limiters on a real Redis whose answers a test compares: a machine that is busy is not a store that is away."""
@@ -76,19 +78,23 @@ class Blocking:
 
 @contextmanager
 def opened(kind, url, clock, **options):
-    """The door of a kind; `clock` None is the store's own clock, `options` are those of every limiter behind it."""
+    """
+    The door of a kind; `url` is where its server answers, `clock` None is the store's own clock, `options` are those of every limiter
+    behind it.
+    """
     options = PATIENT | options
     ticking = {} if clock is None else {"clock": clock}
-    make = {"memory": partial(MemoryStore, **ticking), "redis": partial(RedisStore, url, **ticking)}.get(kind)
-    if make is not None:
-        door = Door(make(), options)
+    sync = {"memory": MemoryStore, "redis": partial(RedisStore, url), "upstash": partial(UpstashStore, url)}.get(kind)
+    if sync is not None:
+        door = Door(sync(**ticking), options)
         try:
             yield door
         finally:
             door.close()
         return
     with start_blocking_portal("trio" if kind.endswith("trio") else "asyncio") as portal:
-        make = partial(AsyncRedisStore, url) if kind.endswith("redis") else AsyncMemoryStore
+        remote = {"async redis": AsyncRedisStore, "async upstash": AsyncUpstashStore}.get(kind)
+        make = AsyncMemoryStore if remote is None else partial(remote, url)
         door = AsyncDoor(make(**ticking), portal, options)
         try:
             yield door

@@ -12,16 +12,19 @@ from ratekit.stores.url import open_async_store, open_store
 
 if TYPE_CHECKING:
     from ratekit.stores.redis import AsyncRedisStore, RedisStore
+    from ratekit.stores.upstash import AsyncUpstashStore, UpstashStore
 
 __all__ = [
     "Ask",
     "AsyncMemoryStore",
     "AsyncRedisStore",
     "AsyncStore",
+    "AsyncUpstashStore",
     "MemoryStore",
     "RedisStore",
     "Seens",
     "Store",
+    "UpstashStore",
     "open_async_store",
     "open_store",
 ]
@@ -33,4 +36,8 @@ def __getattr__(name: str) -> Any:
         from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
         return RedisStore if name == "RedisStore" else AsyncRedisStore
+    if name in ("AsyncUpstashStore", "UpstashStore"):
+        from ratekit.stores.upstash import AsyncUpstashStore, UpstashStore
+
+        return UpstashStore if name == "UpstashStore" else AsyncUpstashStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,19 +11,27 @@ from ratekit.stores.memory import PROCESS, AsyncMemoryStore
 from ratekit.stores.protocol import AsyncStore, Store
 
 
-def _redis(url: str) -> Store:
+def _remote(url: str) -> Store:
+    if url.startswith("upstash"):
+        from ratekit.stores.upstash import UpstashStore
+
+        return UpstashStore(url)
     from ratekit.stores.redis import RedisStore
 
     return RedisStore(url)
 
 
-def _async_redis(url: str) -> AsyncStore:
+def _async_remote(url: str) -> AsyncStore:
+    if url.startswith("upstash"):
+        from ratekit.stores.upstash import AsyncUpstashStore
+
+        return AsyncUpstashStore(url)
     from ratekit.stores.redis import AsyncRedisStore
 
     return AsyncRedisStore(url)
 
 
-SCHEMES: Final = ("memory", "redis", "rediss", "unix", "valkey", "valkeys")
+SCHEMES: Final = ("memory", "redis", "rediss", "unix", "valkey", "valkeys", "upstash", "upstash+http")
 
 
 class Shared:
@@ -60,13 +68,14 @@ def _checked(url: str) -> str:
     return f"{scheme.replace('valkey', 'redis')}://{rest}"
 
 
-STORES: Final = Shared(PROCESS, _redis)
-ASYNC_STORES: Final = Shared(AsyncMemoryStore(PROCESS), _async_redis)
+STORES: Final = Shared(PROCESS, _remote)
+ASYNC_STORES: Final = Shared(AsyncMemoryStore(PROCESS), _async_remote)
 
 
 def open_store(url: str) -> Store:
     """
-    The store of a URL, for threads: `memory://`, `redis://`, `rediss://`, `unix://`, `valkey://`.
+    The store of a URL, for threads: `memory://`, `redis://`, `rediss://`, `unix://`, `valkey://`,
+    `upstash://TOKEN@name.upstash.io` (or `upstash://` alone: what UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN say).
 
     One URL is one store per process. Raises ConfigurationError for an unknown scheme or a missing extra.
 

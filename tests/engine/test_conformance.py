@@ -15,10 +15,14 @@ from ratekit.stores.protocol import Ask
 ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 
 
-@pytest.fixture(params=[*doors.DOORS, "redis, each refusal asked for", "async redis, each refusal asked for"])
-def door(request, redis_url, clock):
+REFUSALS_ASKED_FOR = [f"{kind}, each refusal asked for" for kind in ("redis", "async redis", *doors.UPSTASH)]
+
+
+@pytest.fixture(params=[*doors.DOORS, *doors.UPSTASH, *REFUSALS_ASKED_FOR])
+def door(request, redis_url, upstash_server, clock):
     kind, _, asked = request.param.partition(", ")
-    with doors.opened(kind, redis_url, clock, **{"deny_cache": 0} if asked else {}) as door:
+    url = upstash_server.url if kind in doors.UPSTASH else redis_url
+    with doors.opened(kind, url, clock, **{"deny_cache": 0} if asked else {}) as door:
         yield door
 
 

@@ -103,6 +103,22 @@ def test_a_redis_url_without_the_extra_says_what_to_install(tmp_path, code):
     assert "pip install 'ratekit[redis]'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Limiter('5/minute', store='upstash://token@x')",
+        "AsyncLimiter('5/minute', store='upstash://token@x')",
+        "from ratekit.stores import UpstashStore; UpstashStore('https://x', 'token')",
+    ],
+)
+def test_an_upstash_url_without_the_extra_says_what_to_install(tmp_path, code):
+    world = world_without(EXTRAS["frameworks"], tmp_path)
+    script = f"import sys; sys.path[:0] = {[str(ROOT), str(world)]!r}; from ratekit import *; {code}"
+    done = subprocess.run([sys.executable, "-S", "-E", "-c", script], capture_output=True, text=True, check=False)
+    assert "MissingExtra" in done.stderr
+    assert "pip install 'ratekit[upstash]'" in done.stderr
+
+
 def test_the_command_without_its_extra_says_what_to_install(tmp_path):
     world = world_without(EXTRAS["cli"], tmp_path)
     words = [sys.executable, "-S", "-m", "ratekit", "parse", "5/minute"]
