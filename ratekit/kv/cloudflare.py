@@ -93,8 +93,7 @@ class CloudflareKV:
     and for each wait on an answer. `retries` is how often the keys that a bulk call left out are sent again, at once. `budget` is
     how many calls the token may make: by default half of the API's, shared by all clients of the token in this process.
 
-    Every method raises KVError, never later than `timeout` allows and never after a sleep: `kind` says what to do about it and
-    `retry_after` when. A write whose answer did not come ("late") may have happened. The REST API has no caches to ask for: a
+    Every method raises KVError and none of them sleeps: `kind` says what to do about it and `retry_after` when. A write whose answer did not come ("late") may have happened. The REST API has no caches to ask for: a
     `cache_ttl` is checked and has no effect. A bulk read is of values that are UTF-8; `list` has pages of at least 10 keys. httpx
     writes a line with the URL, and so the key, to its log for each call, at INFO.
 
