@@ -27,10 +27,13 @@ class Running:
 
 
 @contextmanager
-def running(app, port=None):
-    """Serve an application until the block ends."""
+def running(app, port=None, certificate=None):
+    """Serve an application until the block ends; over TLS with a certificate: the paths of a key and of what it certifies."""
     port = port or servers.free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none", timeout_graceful_shutdown=1))
+    options = {"port": port, "log_level": "error", "ws": "none", "timeout_graceful_shutdown": 1}
+    if certificate is not None:
+        options |= {"ssl_keyfile": certificate[0], "ssl_certfile": certificate[1]}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     servers.until(lambda: server.started)
@@ -42,10 +45,10 @@ def running(app, port=None):
 
 
 @contextmanager
-def upstash(redis_server, replicas=(), port=None, **options):
+def upstash(redis_server, replicas=(), port=None, certificate=None, **options):
     """The REST server in front of a redis-server and its replicas."""
     nodes = [Node(replica.port) for replica in replicas]
-    with running(App(Database(Node(redis_server.port), nodes), **options), port) as server:
+    with running(App(Database(Node(redis_server.port), nodes), **options), port, certificate) as server:
         yield server
 
 

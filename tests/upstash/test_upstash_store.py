@@ -5,6 +5,8 @@ Hits over Upstash's REST protocol: one request for all that waits, sent again on
 import asyncio
 import json
 import os
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -217,6 +219,25 @@ def test_a_server_that_is_away_is_store_unavailable(host):
         with pytest.raises(StoreUnavailable):
             ask("ann")
     store.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed: no certificate can be made")
+def test_over_tls_a_server_is_asked_only_if_its_certificate_is_trusted(redis_url, redis_server, tmp_path, monkeypatch):
+    key, trusted = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run(["openssl", *words.split(), "-keyout", key, "-out", trusted], check=True, capture_output=True)
+    with upstash(redis_server, certificate=(key, trusted)) as server:
+        url = f"upstash://{server.token}@127.0.0.1:{server.port}"
+        stranger = UpstashStore(url)
+        with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            hit(stranger)
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        store = UpstashStore(url)
+        assert [Limiter("9/minute", store=store, **PATIENT).hit("ann").remaining for _ in range(2)] == [8, 7]
+        stranger.close()
+        store.close()
 
 
 def test_a_server_that_comes_back_is_used_again(redis_url, redis_server):
