@@ -23,8 +23,8 @@ from ratekit.stores.protocol import Ask, Seens, asks_of, decisions_of
 
 OnOutage = Literal["local", "open", "closed"]
 
-KNOWN: Final = 10_000
-"""Keys whose last known state is kept for the local fallback, per limiter: at least the latest half of them."""
+HALF: Final = 5_000
+"""Keys whose last known state is kept for the local fallback, per limiter: these at least, and at most as many older ones."""
 
 log: Final = logging.getLogger("ratekit")
 
@@ -125,7 +125,7 @@ class Circuit:
         came = self.clock()
         for ask, seen in zip(asks, answer.seen, strict=True):
             self.known.young[ask.space, ask.identity] = ask.rule, seen, came
-        if len(self.known.young) > KNOWN // 2:
+        if len(self.known.young) > HALF:
             self.known.turn()
 
     def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
@@ -157,7 +157,7 @@ def circuit_of(store: Any) -> Circuit:
         return circuit
 
 
-_HELD: Final[list[threading.Lock]] = []
+_HELD: Final[list[Any]] = []
 
 
 def _before_fork() -> None:
@@ -188,6 +188,7 @@ class Gate:
         self._plan = plan
         self._on_outage: OnOutage = on_outage
         self._local = circuit.local.compile(plan)
+        self._keeps = on_outage == "local"
         self._known = Known()  # identity -> decision, when
         circuit.gates((), self)
         circuit.probe_asks = probe_of(plan)
@@ -196,10 +197,10 @@ class Gate:
         """Keep what an answer of the store says."""
         if not decision[0] or self.denials.knows(identity):
             self.denials.learn(identity, decision, sent, self.clock())
-        if self._on_outage == "local":
+        if self._keeps:
             known = self._known.young
             known[identity] = decision, sent
-            if len(known) > KNOWN // 2:
+            if len(known) > HALF:
                 self._known.turn()
 
     def forget(self, identity: Canonical) -> None:

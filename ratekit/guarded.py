@@ -18,9 +18,9 @@ from ratekit.decision import Decision
 from ratekit.errors import StoreError
 from ratekit.gate import Gate, OnOutage, check_budget, check_outage, circuit_of, decided_instead, forget_given, forgotten
 from ratekit.guard import Health
-from ratekit.stores.memory import monotonic
+from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncStore, Compiled, Seens, Store
+from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncStore, Compiled, Seens, Spend, Store
 
 CONNECTING: Final = 5.0
 """Seconds that the first connection may take, before there are any requests."""
@@ -38,13 +38,14 @@ class GuardedStore:
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
         self._circuit = circuit_of(store)
+        self._gates: dict[Plan, Gate] = {}
         self._prober: threading.Thread | None = None
         self._closed = False
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
-        gate = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
         remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
@@ -66,6 +67,10 @@ class GuardedStore:
             return gate.instead(identity, cost, mode)
 
         return hit
+
+    def spender(self, plan: Plan, otherwise: Spend) -> Spend:
+        """The shortest way to what is known to be refused, for a plan that has been compiled."""
+        return self._gates[plan].denials.spender(otherwise, nanoseconds(self._circuit.clock))
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
@@ -143,12 +148,12 @@ class AsyncGuardedStore:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
         gate = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
-        remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
+        remote = self._store.compile(plan, self._budget if budget is None else budget)
+        knows, refuse = gate.denials.knows, gate.denials.refuse
 
         async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
             sent = clock()
-            refusal = refuse(identity, cost, sent) if mode == SPEND else None
-            if refusal is not None:
+            if mode == SPEND and knows(identity) and (refusal := refuse(identity, cost, sent)) is not None:
                 return refusal
             if ticket := guard.ticket:
                 try:

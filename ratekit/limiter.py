@@ -6,9 +6,10 @@ Both are shells: they check what they are given, ask the store once and hand on 
 
 import threading
 import warnings
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import WeakValueDictionary
 
 import anyio
@@ -23,10 +24,9 @@ from ratekit.guarded import AsyncGuardedStore, GuardedStore
 from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
-from ratekit.stores.memory import MemoryStore
-from ratekit.stores.naming import LONG, Identity, Plan, canonical, plan_of
+from ratekit.stores.naming import LONG, Canonical, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncCompiled, AsyncStore, Compiled, Store, asks_of
+from ratekit.stores.protocol import AsyncStore, Compiled, Store, asks_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -89,9 +89,10 @@ class Limiter:
         self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._decide: Compiled = self._store.compile(self._plan)
         self._lines: Lines[threading.Event] = Lines()
-        if isinstance(self._store, MemoryStore) and type(self).hit is Limiter.hit:
-            # In memory a frame more would be a tenth of the whole hit.
-            self.__dict__["hit"] = self._store.spender(self._plan, partial(_spend, self._decide))
+        spender = getattr(self._store, "spender", None)
+        if spender is not None and type(self).hit is Limiter.hit:
+            # Where nobody is asked, a frame more would be a tenth of the whole hit.
+            self.__dict__["hit"] = spender(self._plan, partial(_spend, self._decide))
 
     def hit(self, identity: Identity, cost: int = 1) -> Decision:
         """
@@ -170,12 +171,16 @@ class AsyncLimiter:
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
         self._store: AsyncStore = open_or_take(store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
-        self._decide: AsyncCompiled = self._store.compile(self._plan)
+        # Remote stores are guarded, the others never wait: what is compiled is a coroutine function in either case.
+        self._decide = cast(Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]], self._store.compile(self._plan))
         self._lines: Lines[anyio.Event] = Lines()
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """Charge `cost` units to an identity if every limit has room, else charge nothing."""
-        return Pending(self._decide(canonical(identity), check_cost(cost), SPEND))
+        if type(cost) is not int or not 1 <= cost <= MOST:
+            check_cost(cost)
+        key = identity if type(identity) is str and len(identity) <= LONG else canonical(identity)
+        return Pending(self._decide(key, cost, SPEND))
 
     def peek(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""

@@ -6,12 +6,12 @@ rules.fixed_window = {
     local value = text(key, nil, nil, write)
     local used, ends = 0, 0
     if value then
-      if #value < 15 and string.find(value, '^%d+$') then
+      if #value < 15 and (value == '0' or string.find(value, '^[1-9]%d*$')) then
         ends = call('PEXPIRETIME', key)
         -- No expiry, or one beyond any window from now on: somebody else's doing. Such a window ends a period from now.
         if ends < 0 or ends > now_ms + period then
           ends = now_ms + period
-          if write then call('PEXPIREAT', key, ends) end
+          if write then call('PEXPIREAT', key, digits(ends)) end
         end
         if ends > now_ms then used = tonumber(value) else ends = 0 end
       else
@@ -26,10 +26,10 @@ rules.fixed_window = {
     local cost = p[5]
     if p.ends == 0 then
       p.ends = floor(p.now / 1000) + p[7]
-      call('SET', key, cost, 'PXAT', p.ends)
+      call('SET', key, digits(cost), 'PXAT', digits(p.ends))
     else
       cost = min(cost, 1099511627775 - p.used)
-      call('INCRBY', key, cost)
+      call('INCRBY', key, digits(cost))
     end
     p.used = p.used + cost
   end,
@@ -37,7 +37,7 @@ rules.fixed_window = {
   give = function(p, key, mark)
     if p.ends ~= 0 and p.ends == mark then
       local cost = min(p[5], p.used)
-      call('DECRBY', key, cost)
+      call('DECRBY', key, digits(cost))
       p.used = p.used - cost
     end
   end,

@@ -77,7 +77,7 @@ rules.sliding_window = {
     local new = pack('>I7I5', at, p.total)
     if p.base < p.n and floor(at / cell) == floor(p.last / cell) then
       p.last = at
-      call('SETRANGE', key, p.n * POINT, new)
+      call('SETRANGE', key, digits(p.n * POINT), new)
       revive(key, at + p[7] + cell)
     else
       if p.base > 0 then value = string.sub(value, p.base * POINT + 1) end

@@ -18,7 +18,7 @@ import pytest
 import servers
 from doors import PATIENT
 
-from ratekit import AsyncLimiter, ConfigurationError, Limiter, RateLimitExceeded, StoreUnavailable
+from ratekit import AsyncLimiter, ConfigurationError, Decision, Limiter, RateLimitExceeded, StoreUnavailable
 from ratekit.asgi import RateLimitMiddleware
 from ratekit.stores.redis import AsyncRedisStore
 
@@ -432,7 +432,8 @@ def test_a_thousand_cancelled_callers_leave_the_connection_whole(server):
                 await asyncio.sleep(0)
             for task in tasks:
                 task.cancel()
-            assert {type(done) for done in await asyncio.gather(*tasks, return_exceptions=True)} <= {asyncio.CancelledError}
+            ended = {type(done) for done in await asyncio.gather(*tasks, return_exceptions=True)}
+            assert ended <= {asyncio.CancelledError, Decision}  # some may have had their answer already
         left = [(await limiter.hit("ann")).remaining for _ in range(10)]
         assert left == [*range(left[0], left[0] - 10, -1)]
         assert (await limiter.hit("bob")).remaining == 999_999

@@ -2,7 +2,8 @@
 --
 -- KEYS      the keys of all limits of all hits, in order
 -- ARGV[1]   now in us, or '' for the server's own clock
--- ARGV[2..] one JSON text per hit: its limits, each [rule, mode, mark, mark, the rule's numbers ...]
+-- ARGV[2..] in pairs: a JSON text, and how many hits in a row it is for. It says of each limit [rule, mode, mark, mark, the rule's
+--           numbers ...]
 -- Reply     now, then per limit 1 or 0 (it fits or not) and what its rule saw: integers only
 --
 -- A limit's table `p` is also where its rule keeps what it loaded, from one hit to the next: no hit makes tables of its own.
@@ -14,36 +15,55 @@ if not now then
   now = time[1] * 1000000 + time[2]
 end
 
-local out, n, at, parsed = {now}, 1, 0, {}
-for i = 2, #ARGV do
-  local limits = parsed[ARGV[i]]
-  if not limits then
-    limits = cjson.decode(ARGV[i])
-    parsed[ARGV[i]] = limits
-  end
-  local admitted, many = true, #limits
-  for j = 1, many do
-    local p = limits[j]
-    local mode = p[2]
-    p.fits = rules[p[1]].load(p, KEYS[at + j], now, mode ~= LOOK)
-    if not p.fits and (mode == SPEND or mode == CHECK) then admitted = false end
-  end
-  for j = 1, many do
-    local p, key = limits[j], KEYS[at + j]
-    local mode, rule = p[2], rules[p[1]]
-    if mode == FORCE or (admitted and p.fits and (mode == SPEND or mode == SHADOW)) then
-      p.fits = true
-      rule.charge(p, key)
-    elseif mode == GIVE then
-      p.fits = true
-      rule.give(p, key, p[3], p[4])
-    elseif mode ~= LOOK then
-      rule.keep(p, key)
+local out, n, at = {now}, 1, 0
+
+for i = 2, #ARGV, 2 do
+  local limits, hits = cjson.decode(ARGV[i]), tonumber(ARGV[i + 1])
+  local many = #limits
+  if many == 1 and limits[1][2] == SPEND then
+    -- On one limit alone nothing else has a say.
+    local p = limits[1]
+    local rule = rules[p[1]]
+    local load, charge, keep, seen = rule.load, rule.charge, rule.keep, rule.seen
+    for k = at + 1, at + hits do
+      local key = KEYS[k]
+      if load(p, key, now, true) then
+        p.fits, out[n + 1] = true, 1
+        charge(p, key)
+      else
+        p.fits, out[n + 1] = false, 0
+        keep(p, key)
+      end
+      n = seen(p, out, n + 1)
     end
-    n = n + 1
-    out[n] = p.fits and 1 or 0
-    n = rule.seen(p, out, n)
+    at = at + hits
+  else
+    for _ = 1, hits do
+      local admitted = true
+      for j = 1, many do
+        local p = limits[j]
+        local mode = p[2]
+        p.fits = rules[p[1]].load(p, KEYS[at + j], now, mode ~= LOOK)
+        if not p.fits and (mode == SPEND or mode == CHECK) then admitted = false end
+      end
+      for j = 1, many do
+        local p, key = limits[j], KEYS[at + j]
+        local mode, rule = p[2], rules[p[1]]
+        if mode == FORCE or (admitted and p.fits and (mode == SPEND or mode == SHADOW)) then
+          p.fits = true
+          rule.charge(p, key)
+        elseif mode == GIVE then
+          p.fits = true
+          rule.give(p, key, p[3], p[4])
+        elseif mode ~= LOOK then
+          rule.keep(p, key)
+        end
+        n = n + 1
+        out[n] = p.fits and 1 or 0
+        n = rule.seen(p, out, n)
+      end
+      at = at + many
+    end
   end
-  at = at + many
 end
 return out

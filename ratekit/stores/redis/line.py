@@ -16,12 +16,21 @@ from typing import Any, Final, NamedTuple
 import hiredis
 import redis.exceptions
 
+from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Parcel, Script, checked, script_for, words
+from ratekit.stores.redis.run import Run, Wants
+from ratekit.stores.redis.script import NOTHING, Label, Script, command, script_for, sound
 from ratekit.stores.redis.wire import FAULTS, pack, translated
 
 MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
+UNDER_WAY: Final = 8
+"""Commands under way at most."""
+SHARE: Final = 4
+"""A command goes when a quarter of all hits on the line are in it: then both ends of the line work at the same time,"""
+FEWEST: Final = 16
+MANY: Final = 64
+"""but none goes with fewer, unless the line is idle, and more than that are not waited for: a command costs some 20 us anyway."""
 MOST_TOGETHER: Final = 512
 """Hits in one command, so that none keeps the server from others for long."""
 ABANDON: Final = 5.0
@@ -30,17 +39,11 @@ GRACE: Final = 0.002
 """Seconds that a late reply is given to be read, should this process and not the store be late."""
 
 
-Reply = tuple[Sequence[int], int]
-"""A whole reply and where a hit's integers begin in it."""
-
-Caller = tuple[Parcel, "asyncio.Future[Reply]", bool]
-"""A hit, who waits for it, and whether for the line's own budget."""
-
-
 class Trip(NamedTuple):
-    """A command under way, and since when its first caller waits."""
+    """A command under way, since when its first caller waits, and whether anybody waits for the line's own budget."""
 
-    callers: Sequence[Caller]
+    runs: Sequence[Run]
+    hits: int
     script: Script
     since: float
 
@@ -57,41 +60,50 @@ class Line(asyncio.Protocol):
         self._connection: Any = None
         self._transport: Any = None
         self._connecting: asyncio.Task[None] | None = None
-        self._waiting: list[Caller] = []
+        self._runs: list[Run] = []
+        self._open_run = Run(NOTHING, None)  # the run that a hit may join: the last of _runs, or one that nobody can
+        self._waiting = 0  # hits in _runs
+        self._away = 0  # hits in _flying
+        self._enough = FEWEST
         self._since = 0.0  # the first of those who wait for the line's own budget; 0: nobody does
         self._flying: deque[Trip] = deque()
+        self._crowd = False  # whether the latest command carried several hits
         self._timer: asyncio.TimerHandle | None = None
         self._flush_soon = False
         self._keeper: AsyncGenerator[None, None] | None = None
 
-    def call(self, parcel: Parcel, budget: float | None = None) -> "asyncio.Future[Reply]":
-        """Put a hit on the line; the future ends in its reply or in a StoreError, within the budget (seconds)."""
-        if len(self._waiting) >= MOST_WAITING:
-            raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already", "late")
-        future = self._loop.create_future()
-        if budget is None or budget == self._budget:
-            self._waiting.append((parcel, future, True))
-            if not self._since:
-                self._since = self._loop.time()
-                if self._timer is None:
-                    self._timer = self._loop.call_at(self._since + self._budget, self._look)
-        else:
-            self._waiting.append((parcel, future, False))
-            timer = self._loop.call_later(budget + GRACE, late, future, budget)
-            future.add_done_callback(lambda _: timer.cancel())
-        if self._transport is None:
-            self._connect()
-        elif not self._flying:
-            self._flush()
-        elif not self._flush_soon:
-            self._flush_soon = True
-            self._loop.call_soon(self._flush)
+    def call(self, keys: list[str], label: Label, budget: float | None = None) -> "asyncio.Future[Decision]":
+        """Put a hit on the line; the future ends in its decision or in a StoreError, within the budget (seconds; None: the line's)."""
+        run = self._open_run
+        if run.label is not label or run.budget != budget or run.hits >= MOST_TOGETHER:
+            run = self._open_run = self._begin(label, budget, "each")
+        future: asyncio.Future[Decision] = self._loop.create_future()
+        run.keys += keys
+        run.futures.append(future)
+        run.hits += 1
+        self._waiting += 1
+        if budget is not None:
+            self._limit(future, budget)
+        if self._waiting >= self._enough or not (self._flying or self._flush_soon):
+            self._go()
+        return future
+
+    def ride(self, keys: list[str], label: Label, hits: int, wants: Wants, budget: float | None = None) -> "asyncio.Future[Any]":
+        """Put a run on the line that nobody joins; one future for all of it."""
+        run = self._begin(label, budget, wants)
+        self._open_run = Run(NOTHING, None)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        run.keys, run.futures, run.hits = keys, [future], hits
+        self._waiting += hits
+        if budget is not None:
+            self._limit(future, budget)
+        self._go()
         return future
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits for anything."""
-        return not self._waiting and not self._flying
+        return not self._runs and not self._flying
 
     def close(self) -> None:
         """Close the connection; whoever still waits is told that the store is away."""
@@ -105,23 +117,66 @@ class Line(asyncio.Protocol):
 
     # Writing.
 
+    def _begin(self, label: Label, budget: float | None, wants: Wants) -> Run:
+        if self._waiting >= MOST_WAITING:
+            raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already", "late")
+        run = Run(label, budget, wants)
+        self._runs.append(run)
+        if budget is None and not self._since:
+            self._since = self._loop.time()
+            if self._timer is None:
+                self._timer = self._loop.call_at(self._since + self._budget, self._look)
+        return run
+
+    def _limit(self, future: "asyncio.Future[Any]", budget: float) -> None:
+        timer = self._loop.call_later(budget + GRACE, late, future, budget)
+        future.add_done_callback(lambda _: timer.cancel())
+
+    def _go(self) -> None:
+        """See to it that what waits is sent: now, at the end of this turn of the loop, when a reply comes or when connected."""
+        if self._transport is None:
+            self._connect()
+        elif self._waiting >= self._enough:
+            if len(self._flying) < UNDER_WAY:
+                self._flush()
+        elif not self._flying and not self._flush_soon:
+            if self._crowd:
+                self._flush_soon = True
+                self._loop.call_soon(self._flush)
+            else:
+                self._flush()
+
     def _flush(self) -> None:
         self._flush_soon = False
         if self._transport is None:
             return
-        waiting, self._waiting = self._waiting, []
-        since, self._since = self._since or self._loop.time(), 0.0
-        callers = [caller for caller in waiting if not caller[1].done()]
-        for first in range(0, len(callers), MOST_TOGETHER):
-            together = callers[first : first + MOST_TOGETHER]
-            rules = frozenset().union(*{label.rules for (_, label), _, _ in together})
-            self._send(Trip(together, script_for(rules), since), whole=False)
+        for run in self._runs:
+            run.drop_done()
+        while self._runs and len(self._flying) < UNDER_WAY:
+            hits = end = 0
+            while end < len(self._runs) and (not end or hits + self._runs[end].hits <= MOST_TOGETHER):
+                hits += self._runs[end].hits
+                end += 1
+            together, self._runs = self._runs[:end], self._runs[end:]
+            self._waiting -= hits
+            rules = frozenset().union(*{run.label.rules for run in together})
+            self._crowd = hits > 1
+            self._away += hits
+            self._enough = min(MANY, max(FEWEST, (self._away + self._waiting) // SHARE))
+            self._send(Trip(together, hits, script_for(rules), self._since or self._loop.time()), whole=False)
+        if not self._runs:
+            self._since = 0.0
+            self._waiting = 0
+            self._open_run = Run(NOTHING, None)
 
     def _send(self, trip: Trip, *, whole: bool) -> None:
-        now = None if self._clock is None else self._clock()
+        keys, *others = [run.keys for run in trip.runs]
+        for more in others:
+            keys = keys + more
+        rows = [(run.label, run.hits) for run in trip.runs]
         self._flying.append(trip)
-        command = words([parcel for parcel, _, _ in trip.callers], trip.script, now, whole=whole)
-        self._transport.write(pack(tuple(command)))
+        now = None if self._clock is None else self._clock()
+        self._transport.write(pack(tuple(command(keys, rows, trip.script, now, whole=whole))))
 
     # Reading.
 
@@ -133,24 +188,27 @@ class Line(asyncio.Protocol):
                 self._arrived(self._flying.popleft(), reply)
         except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
             self._transport.abort()
+            return
+        if self._runs and (not self._flying or self._waiting >= self._enough):
+            self._flush()
 
     def _arrived(self, trip: Trip, reply: Any) -> None:
+        if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):  # it certainly did not run
+            self._send(trip, whole=True)
+            return
+        self._away -= trip.hits
         if isinstance(reply, Exception):
-            if str(reply).startswith("NOSCRIPT"):  # it certainly did not run
-                self._send(trip, whole=True)
-            else:
-                fail(trip.callers, translated(redis.exceptions.ResponseError(str(reply))))
+            fail(trip.runs, translated(redis.exceptions.ResponseError(str(reply))))
             return
         try:
-            checked([parcel for parcel, _, _ in trip.callers], reply)
+            sound(reply, sum([run.label.width * run.hits for run in trip.runs]))
         except StoreError as error:
-            fail(trip.callers, error)
+            fail(trip.runs, error)
             return
         at = 1
-        for (_, label), future, _ in trip.callers:
-            if not future.done():
-                future.set_result((reply, at))
-            at += label.width
+        for run in trip.runs:
+            run.settle(reply, at)
+            at += run.label.width * run.hits
 
     # The time that a caller may wait.
 
@@ -169,10 +227,12 @@ class Line(asyncio.Protocol):
             if trip.since > late:
                 oldest = trip.since
                 break
-            fail([caller for caller in trip.callers if caller[2]], error)
+            fail([run for run in trip.runs if run.budget is None], error)
         if self._since and self._since <= late:
-            fail([caller for caller in self._waiting if caller[2]], error)
-            self._waiting = [caller for caller in self._waiting if not caller[1].done()]
+            fail([run for run in self._runs if run.budget is None], error)
+            self._runs = [run for run in self._runs if run.budget is not None]
+            self._waiting = sum([run.hits for run in self._runs])
+            self._open_run = Run(NOTHING, None)
             self._since = 0.0
         if oldest is None and self._since:
             oldest = self._since
@@ -220,27 +280,27 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever is under way may have been counted and is told so; whoever still waits goes with the next connection."""
-        lost, self._flying = self._flying, deque()
+        lost, self._flying, self._away = self._flying, deque(), 0
         self._connection._reader = self._connection._writer = None  # closed already: redis-py need not warn of it
         self._transport = self._connection = None
         for trip in lost:
-            fail(trip.callers, StoreUnavailable(f"the connection was lost: {exc or 'closed by the server'}"))
-        if self._waiting:
+            fail(trip.runs, StoreUnavailable(f"the connection was lost: {exc or 'closed by the server'}"))
+        if self._runs:
             self._connect()
 
     def _fail_waiting(self, error: StoreError) -> None:
-        waiting, self._waiting, self._since = self._waiting, [], 0.0
-        fail(waiting, error)
+        runs, self._runs, self._waiting, self._since = self._runs, [], 0, 0.0
+        self._open_run = Run(NOTHING, None)
+        fail(runs, error)
 
 
-def fail(callers: Iterable[Caller], error: StoreError) -> None:
-    """Tell callers who still wait; each gets an error of its own, because raising one marks it."""
-    for _, future, _ in callers:
-        if not future.done():
-            future.set_exception(type(error)(str(error), error.fault))
+def fail(runs: Iterable[Run], error: StoreError) -> None:
+    """Tell callers who still wait."""
+    for run in runs:
+        run.fail(error)
 
 
-def late(future: "asyncio.Future[Reply]", budget: float) -> None:
+def late(future: "asyncio.Future[Any]", budget: float) -> None:
     """Tell one caller, whose budget is not the line's."""
     if not future.done():
         future.set_exception(no_reply(budget))

@@ -56,7 +56,8 @@ class RedisStore:
         seconds = self._budget if budget is None else budget
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            reply = trips.call(route.parcel(identity, cost, mode), None if clock is None else clock(), seconds)
+            parcels = (route.parcel(identity, cost, mode),)
+            reply = trips.call(parcels, None if clock is None else clock(), seconds)
             return route.decision(reply, 1, cost)
 
         return hit
@@ -64,7 +65,7 @@ class RedisStore:
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
         now = None if self.clock is None else self.clock()
-        return seens(asks, self._trips.call(packed(asks), now, self._budget if budget is None else budget), 1)
+        return seens(asks, self._trips.call((packed(asks),), now, self._budget if budget is None else budget), 1)
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
@@ -99,17 +100,20 @@ class AsyncRedisStore:
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, line = Route(plan), self._line
+        route, lines, running = Route(plan), self._lines, asyncio.get_running_loop
+        keys, labels, label = route.keys, route.labels, route.label
+        own = None if budget == self._budget else budget
 
-        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            reply, at = await line().call(route.parcel(identity, cost, mode), budget)
-            return route.decision(reply, at, cost)
+        def hit(identity: Canonical, cost: int, mode: int) -> "asyncio.Future[Decision]":
+            line = lines.get(running()) or self._line()
+            return line.call(keys(identity), labels.get((cost, mode)) or label(cost, mode), own)
 
         return hit
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""
-        reply, at = await self._line().call(packed(asks), budget)
+        keys, label = packed(asks)
+        reply, at = await self._line().ride([*keys], label, 1, "reply", None if budget == self._budget else budget)
         return seens(asks, reply, at)
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:

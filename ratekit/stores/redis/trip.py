@@ -34,10 +34,10 @@ class Trips:
         self._late: list[Opening] = []
         self._pid = os.getpid()
 
-    def call(self, parcel: Parcel, now: int | None, budget: float) -> list[int]:
-        """Send a hit and read its reply within `budget` seconds; raises StoreError."""
+    def call(self, parcels: Sequence[Parcel], now: int | None, budget: float) -> list[int]:
+        """Send hits and read their reply within `budget` seconds; raises StoreError."""
         deadline = time.monotonic() + budget
-        script, parcels = script_for(parcel[1].rules), (parcel,)
+        script = script_for(frozenset().union(*{label.rules for _, label in parcels}))
         reply = self._exchange(words(parcels, script, now, whole=False), deadline)
         if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
             reply = self._exchange(words(parcels, script, now, whole=True), deadline)
