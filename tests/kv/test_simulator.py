@@ -2,15 +2,12 @@
 The simulated world behaves as Cloudflare documents: what is seen where, and when.
 """
 
-import threading
-import time
-
-import anyio
 import pytest
 
-from ratekit import ConfigurationError
 from ratekit.kv import KVError
-from ratekit.kv.simulator import Latencies, LogNormal, World, wall_clock
+from ratekit.kv.simulator import Latencies, LogNormal, World
+from ratekit.kv.simulator.central import Store
+from ratekit.kv.simulator.tiers import Version
 from ratekit.testing import ManualClock
 
 SECOND = 1_000_000
@@ -194,6 +191,39 @@ def test_a_refresh_brings_what_the_central_stores_have():
     assert world.usage["read"] == 7  # which nobody pays
 
 
+def test_a_key_that_is_read_all_the_time_is_always_in_the_cache_and_never_older_than_a_minute():
+    world = world_of()
+    here, there = places(world, "IAD", "FRA")
+    there.get("key")
+    for second in range(600):
+        here.put("key", str(second))
+        world.clock.advance(1)
+        value = there.get("key")
+        assert world.last.level == "location"
+        assert second - int(value or -1) <= 60
+
+
+def test_a_refresh_that_was_under_way_does_not_undo_a_write():
+    world = World(seed=1, clock=ManualClock(HIGH_NOON), latencies=Latencies(cold=LogNormal(500, 500)))
+    (here,) = places(world, "IAD")
+    for _ in range(5):
+        here.get("key")
+    world.clock.advance(55)
+    here.get("key")  # begins a refresh, which will find nothing
+    world.clock.advance(0.1)
+    here.put("key", b"new")
+    for _ in range(10):
+        assert here.get("key") == b"new"
+        world.clock.advance(0.1)
+
+
+def test_a_write_that_lands_after_a_later_one_does_not_undo_it():
+    store = Store([])
+    first, second = (Version(stamp, value, None, 0) for stamp, value in ((1, b"first"), (2, b"second")))
+    store.coming["key"] = [(10, first), (5, second)]
+    assert [store.read("key", now) for now in (4, 5, 9, 10, 99)] == [None, second, second, second, second]
+
+
 def test_of_two_writes_the_last_accepted_wins_everywhere():
     world = World(seed=3, clock=ManualClock(HIGH_NOON), latencies=Latencies(write=LogNormal(800, 20_000)))
     iad, fra = places(world, "IAD", "FRA")
@@ -299,120 +329,3 @@ def test_a_list_is_up_to_a_minute_old():
     assert here.list().keys == there.list().keys == ()
     world.clock.advance_us(1)
     assert [key.name for key in there.list().keys] == ["key"]
-
-
-def test_namespaces_are_apart_and_one_name_is_one_namespace():
-    world = world_of()
-    world.namespace("one").put("key", b"1")
-    world.namespace("two").put("key", b"2")
-    assert world.namespace("one").get("key") == b"1"
-    assert world.namespace("two").get("key") == b"2"
-
-
-def test_everything_is_counted_and_priced():
-    world = world_of()
-    (here,) = places(world, "IAD")
-    here.put("key", b"1")
-    here.get("key")
-    here.get_many(["key", "a", "b"])
-    here.list()
-    refused(lambda: here.put("key", b"2"))
-    world.clock.advance(1)
-    here.delete("key")
-    assert world.usage == {"read": 4, "write": 1, "list": 1, "delete": 1}
-    assert [(one.kind, one.keys, one.status, one.price) for one in world.log] == [
-        ("write", 1, 200, 5_000),
-        ("read", 1, 200, 500),
-        ("read", 3, 200, 1_500),
-        ("list", 1, 200, 5_000),
-        ("write", 1, 429, 0),
-        ("delete", 1, 200, 5_000),
-    ]
-    assert sum(one.price for one in world.log) == 17_000
-    assert str(world.dollars) == "0.000017"
-    assert {(one.location, one.namespace) for one in world.log} == {("IAD", "docs")}
-
-
-def history(seed):
-    """A thousand operations of four locations, by a fixed plan."""
-    world = World(seed, ManualClock(HIGH_NOON), jitter=5)
-    world.fail("server", share=0.2)
-    seen = []
-    for i in range(1000):
-        namespace = world.namespace("docs", ("IAD", "FRA", "SYD", "XYZ")[i % 4])
-        try:
-            seen.append(namespace.put(f"key {i % 7}", str(i)) if i % 3 else namespace.get(f"key {i % 5}"))
-        except KVError as error:
-            seen.append(str(error))
-        world.clock.advance(0.1 * (i % 30))
-    return seen, list(world.log)
-
-
-def test_the_same_seed_is_the_same_world_and_another_one_is_not():
-    assert history(1) == history(1)
-    assert history(1) != history(2)
-
-
-def test_on_the_real_clock_operations_take_their_time():
-    slow = Latencies(hot=LogNormal(20, 20), cold=LogNormal(40, 40), write=LogNormal(80, 80))
-    world = World(clock=wall_clock, sleep=True, latencies=slow)
-    here = world.namespace("docs")
-    begun = time.monotonic()
-    here.put("key", b"value")
-    assert time.monotonic() - begun >= 0.08
-    assert here.get("key") == b"value"
-    assert time.monotonic() - begun >= 0.1
-    assert refused(lambda: here.put("key", b"too soon")).kind == "write rate"
-
-
-def test_on_the_real_clock_a_write_is_seen_where_it_was_written_when_it_is_acknowledged():
-    world = World(clock=wall_clock, sleep=True, latencies=Latencies(LogNormal(1, 1), write=LogNormal(300, 300)))
-    here = world.namespace("docs")
-    assert here.get("key") is None
-    writer = threading.Thread(target=here.put, args=("key", b"value"))
-    writer.start()
-    while not world.usage["write"]:
-        time.sleep(0.001)
-    early = here.get("key")
-    still_on_its_way = writer.is_alive()
-    writer.join()
-    assert not still_on_its_way or early is None
-    assert here.get("key") == b"value"
-
-
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_an_event_loop_sees_what_threads_see(backend):
-    world = World(seed=1, clock=wall_clock, sleep=True, latencies=Latencies(*(LogNormal(5, 5),) * 5))
-
-    async def main():
-        namespace = world.async_namespace("docs", "FRA")
-        await namespace.put("key", "value", metadata=[1], expiration_ttl=60)
-        assert await namespace.get("key") == b"value"
-        assert (await namespace.get_with_metadata("key")).metadata == [1]
-        assert await namespace.get_many(["key", "none"]) == {"key": b"value", "none": None}
-        assert (await namespace.get_many_with_metadata(["key"]))["key"].value == b"value"
-        assert [key.name for key in (await namespace.list(prefix="k")).keys] == ["key"]
-        with pytest.raises(KVError, match="429 Too Many Requests"):
-            await namespace.delete("key")
-        begun = time.monotonic()
-        async with anyio.create_task_group() as group:
-            for _ in range(20):
-                group.start_soon(namespace.get, "key")
-        assert time.monotonic() - begun < 20 * 0.005  # they wait together
-        once = namespace.invocation(1)
-        await once.get("key")
-        with pytest.raises(KVError, match="Too many API requests"):
-            await once.get("key")
-        assert namespace.location == "FRA"
-
-    anyio.run(main, backend=backend)
-    assert world.namespace("docs", "FRA").get("key") == b"value"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"sleep": True}, {"plan": "cheap"}, {"stores": 0}, {"stores": 1.5}, {"jitter": -1}, {"jitter": float("inf")}],
-)
-def test_what_is_no_world_is_said_so(wrong):
-    with pytest.raises(ConfigurationError, match="write"):
-        World(**wrong)

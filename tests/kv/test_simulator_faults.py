@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from ratekit import ConfigurationError
 from ratekit.kv import KVError
 from ratekit.kv.simulator import World
 from ratekit.testing import ManualClock
@@ -182,3 +183,17 @@ def test_a_store_that_returns_gets_what_it_missed(world):
     world.clock.advance(11)
     world.lose_store(1)
     assert fra.get("key") == b"new"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda world: world.fail("slowly"),
+        lambda world: world.fail("server", "put"),
+        lambda world: world.fail("server", share=1.5),
+        lambda world: world.lose_store(2),
+    ],
+)
+def test_what_is_no_fault_is_said_so(world, wrong):
+    with pytest.raises(ConfigurationError, match="write"):
+        wrong(world)

@@ -157,6 +157,7 @@ def test_the_pages_of_a_list_are_all_names_with_the_prefix_once_and_in_order(nam
     while not complete:
         page = namespace.list(prefix=prefix, cursor=cursor, limit=limit)
         assert len(page.keys) <= limit
+        assert page.cursor != cursor or page.complete
         assert bool(page.cursor) is not page.complete
         seen += [key.name for key in page.keys]
         cursor, complete = page.cursor, page.complete

@@ -26,6 +26,8 @@ _SAYS: Final[dict[Way, tuple[int, ErrorKind, str]]] = {
     "late": (0, "late", "no answer in time"),
 }
 
+WAYS: Final = tuple(_SAYS)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -103,7 +103,6 @@ class Budget:
                 if self._spent <= self.calls:
                     return
                 self._blocked = now + self._length
-                self._opened = now - self._length
             wait = (self._blocked - now) / 1_000_000
         text = "Please wait and consider throttling your request speed"
         raise KVError(text, status=429, kind="budget", retry_after=wait)

@@ -21,7 +21,7 @@ from ratekit.errors import ConfigurationError
 from ratekit.kv.limits import CACHE_TTL, WRITE_INTERVAL
 from ratekit.kv.namespace import Key, KVError, Page
 from ratekit.kv.simulator.central import FOREVER, Central, Store, is_live
-from ratekit.kv.simulator.faults import METHOD, Fault, Way
+from ratekit.kv.simulator.faults import METHOD, WAYS, Fault, Way
 from ratekit.kv.simulator.latency import Latencies, raced
 from ratekit.kv.simulator.ledger import STORES, Call, Ledger, Operation, Outcome
 from ratekit.kv.simulator.places import REGIONS, Space
@@ -147,6 +147,10 @@ class World:
         Traceback (most recent call last):
         ratekit.kv.namespace.KVError: KV PUT failed: 503 Service Unavailable
         """
+        if way not in WAYS or kind not in (None, *METHOD) or not 0 <= share <= 1:
+            raise ConfigurationError(
+                f"way {way!r}, kind {kind!r}, share {share!r}: write one of {', '.join(WAYS)}; of {', '.join(METHOD)} or None; 0 to 1"
+            )
         start, end = self._span(after, lasts)
         fault = Fault(way, kind, location, prefix, share, start, end, applied, round(takes * SECOND))
         self._faults.append(fault)
@@ -158,6 +162,8 @@ class World:
 
     def lose_store(self, store: int, *, after: float = 0.0, lasts: float = math.inf) -> None:
         """Let a central store, counted from 0, be away for a while; with none left, what no cache answers fails with 503."""
+        if not 0 <= store < len(self._away):
+            raise ConfigurationError(f"store {store!r}: write 0 to {len(self._away) - 1}")
         self._away[store].append(self._span(after, lasts))
 
     def staleness(self, cache_ttl: int = CACHE_TTL) -> float:
