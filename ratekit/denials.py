@@ -33,6 +33,7 @@ from ratekit.decision import NEVER, Decision, Figures, Read, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.limit import Limit
 from ratekit.stores.naming import Canonical, Plan
+from ratekit.stores.protocol import Spend
 
 COSTS: Final = 8
 """Different costs that are remembered of one identity."""
@@ -46,6 +47,9 @@ _LOCK: Final = threading.Lock()
 """Held for a few microseconds after a trip, not while a cost that is known is looked up."""
 if hasattr(os, "register_at_fork"):  # a child never finds it held by a thread that it does not have
     os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+
+_NONE: Final[dict[int, Any]] = {}
 
 
 class Refusal:
@@ -62,6 +66,7 @@ class Refusal:
     def __init__(self, decision: Decision, sent: int, came: int) -> None:
         self.decision, self.sent, self.came = decision, sent, came
         self.until = -NEVER  # nothing is worked out yet
+        self.parts = ()
 
     def of(self, cost: int, lasts: int) -> "Refusal":
         """What this answer says of a cost; `until` is long past where it would have been admitted."""
@@ -170,6 +175,25 @@ class Denials:
         if refusal.parts:
             return refusal.joint(cost, age)
         return _make(Decision, (False, refusal.limit, refusal.read, cost, (0, age), "denials", False, refusal.over, ()))
+
+    def spender(self, otherwise: Spend, clock: Callable[[], int]) -> Spend:
+        """The shortest way to a refusal that is known: all else is asked `otherwise`. `clock` gives nanoseconds."""
+        known_of = self._known.get
+
+        def spend(identity: Any, cost: int = 1) -> Decision:
+            try:
+                refusal = known_of(identity, _NONE).get(cost)
+            except TypeError:  # no identity or no cost, as it cannot be hashed
+                refusal = None
+            if refusal is None or refusal.parts or type(cost) is not int:
+                return otherwise(identity, cost)
+            now = clock() // 1000
+            if now >= refusal.until:
+                return otherwise(identity, cost)
+            age = now - refusal.came
+            return Decision((False, refusal.limit, refusal.read, cost, (0, age), "denials", False, refusal.over, ()))
+
+        return spend
 
     def learn(self, identity: Canonical, decision: Decision, sent: int, came: int) -> None:
         """

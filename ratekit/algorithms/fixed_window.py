@@ -73,7 +73,8 @@ class FixedWindow:
     def recall(self, cost: int, told: tuple[int, int]) -> Figures:
         """From the state after a charge and its instant to the figures."""
         state, now = told
-        return self.read(cost, (True, state & MASK, state // END_MS * 1000 - now // 1000))
+        left = state // END_MS * 1000 - now // 1000
+        return Figures(0, self.quota - (state & MASK), left, left)
 
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""
