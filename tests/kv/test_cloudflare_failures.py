@@ -7,7 +7,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 
 import pytest
 
@@ -21,7 +20,7 @@ ENVELOPE = {"success": True, "errors": [], "messages": []}
 
 
 @contextlib.contextmanager
-def answering(*answers):
+def answering(*answers, timeout=30):
     """A client of a server that gives these answers one after another, the last one for ever; and the requests it saw."""
     asked, left = [], list(answers)
 
@@ -32,7 +31,7 @@ def answering(*answers):
 
     with (
         serving({"api": application(handler)}) as urls,
-        CloudflareKV("a", "n", token="t", url=urls["api"], timeout=0.3, budget=CallBudget()) as kv,
+        CloudflareKV("a", "n", token="t", url=urls["api"], timeout=timeout, budget=CallBudget()) as kv,
     ):
         yield kv, asked
 
@@ -50,10 +49,8 @@ async def never(request):
 
 
 def test_no_answer_in_time_is_late_and_nothing_is_sent_twice():
-    with answering(never) as (kv, asked):
-        begun = time.monotonic()
+    with answering(never, timeout=0.3) as (kv, asked):
         assert kind_of(lambda: kv.put("k", "v")) == ("late", "late")
-        assert time.monotonic() - begun < 0.9
     assert len(asked) == 1
 
 
