@@ -98,8 +98,8 @@ def test_a_quota_that_is_used_up_is_said_to_be():
         store.close()
 
 
-def test_a_wrong_token_is_refused_and_after_some_the_policy_decides(server, caplog):
-    store = UpstashStore(server.address, token="wrong")
+def test_a_wrong_token_is_refused_and_after_some_the_policy_decides(redis_url, upstash_server, caplog):
+    store = UpstashStore(upstash_server.address, token="wrong")
     with pytest.raises(StoreError, match="WRONGPASS") as caught:
         store.decide(asks_of(PLAN, "ann", 1, SPEND), **PATIENT)
     assert not isinstance(caught.value, StoreUnavailable)
