@@ -154,7 +154,7 @@ def test_a_bulk_write_is_checked_whole_before_any_of_it_is_written(api, ns, cloc
         [{"key": "k", "value": "v", "expiration": "soon"}],
         [{"key": "k", "value": "v"}] * 10_001,
     ],
-    ids=str,
+    ids=lambda body: str(body)[:40],
 )
 def test_a_bulk_write_that_makes_no_sense_is_refused(api, ns, body):
     assert error(api.put(f"{ns}/bulk", json=body))[:2] == (400, 10001)
