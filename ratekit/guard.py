@@ -87,7 +87,8 @@ class Health:
     """
     What `health` shows. `since`: seconds in this state. `fault`: the latest one, None while closed. `failures`, `changes` and
     `probes` count from the beginning. While open, `next_probe` is seconds until the next probe may be sent, and `needed` is how many
-    good ones in a row close; closed, None and 0.
+    good ones in a row close; closed, None and 0. `staleness`: seconds, at most, that what is known of others is old, infinite before
+    anything was heard; None where a store knows all at once.
     """
 
     state: State
@@ -98,6 +99,7 @@ class Health:
     probes: int
     next_probe: float | None
     needed: int
+    staleness: float | None = None
 
 
 class Guard:

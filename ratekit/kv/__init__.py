@@ -2,9 +2,21 @@
 The eventually consistent world: a namespace of keys and values that is written in one place and seen late in the others.
 
 `namespace` is the protocol, `limits` what one call may ask for, `simulator` a world of such namespaces on one's own machine,
-`prices` what it costs.
+`prices` what it costs. `store` keeps limits on a namespace, degraded and honest about it; `plain` shows how not to.
 """
 
 from ratekit.kv.namespace import AsyncNamespace, Entry, Key, KVError, Namespace, Page
+from ratekit.kv.plain import PlainBucketKV
+from ratekit.kv.store import AsyncKVStore, KVStore
 
-__all__ = ["AsyncNamespace", "Entry", "KVError", "Key", "Namespace", "Page"]
+__all__ = [
+    "AsyncKVStore",
+    "AsyncNamespace",
+    "Entry",
+    "KVError",
+    "KVStore",
+    "Key",
+    "Namespace",
+    "Page",
+    "PlainBucketKV",
+]
