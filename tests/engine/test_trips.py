@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 
 import pytest
 import servers
@@ -239,6 +240,52 @@ def test_threads_share_a_store_and_are_admitted_exactly_the_quota(store):
     for thread in crowd:
         thread.join()
     assert sum(admitted) == 500
+
+
+def crowd_of(number, work):
+    """So many threads at the same time, and what came of them."""
+    done, together = [], threading.Barrier(number)
+
+    def caller(me):
+        together.wait()
+        try:
+            done.append(work(me))
+        except StoreUnavailable as error:
+            done.append(error)
+
+    crowd = [threading.Thread(target=caller, args=(me,)) for me in range(number)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    return done
+
+
+def test_hits_of_threads_that_wait_ride_together_and_each_gets_its_own_answer(store, redis_client):
+    limiter = Limiter("1000/hour", "9/minute name few", store=store, **PATIENT, deny_cache=0)
+    limiter.hit("warm")
+    redis_client.config_resetstat()
+    redis_client.client_pause(100)  # milliseconds, until which all but the first few gather
+    done = crowd_of(40, lambda me: (me, limiter.hit(f"user {me}", cost=1 + me % 4)))
+    assert sorted((me, decision.details[0].remaining) for me, decision in done) == [(me, 999 - me % 4) for me in range(40)]
+    assert servers.calls_of(redis_client, *SCRIPTS) < 20
+    assert servers.calls_of(redis_client, "set", "incrby") >= 40
+
+
+def test_when_a_trip_of_threads_fails_each_of_them_is_told_and_nothing_is_sent_again():
+    with servers.RedisServer() as server, server.client() as client:
+        store = RedisStore(server.url, budget=0.3)
+        limiter = Limiter("1000/hour", store=store, on_outage="closed")
+        limiter.hit("ann")
+        client.client_pause(1_000)
+        began = time.monotonic()
+        done = crowd_of(20, lambda me: limiter.hit("ann"))
+        assert time.monotonic() - began < 0.9
+        assert all(isinstance(error, StoreUnavailable) for error in done)
+        assert len({id(error) for error in done}) == 20
+        servers.until(lambda: limiter.health().state == "closed")
+        assert limiter.peek("ann").remaining >= 1000 - 1 - 20
+        store.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

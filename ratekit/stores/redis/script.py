@@ -106,7 +106,12 @@ def command(keys: list[str], rows: Iterable[tuple[Label, int]], script: Script, 
 
 def checked(parcels: Sequence[Parcel], reply: object) -> list[int]:
     """The reply; raises StoreError where it is not one of this script's."""
-    return sound(reply, sum([label.width for _, label in parcels]))
+    return sound(reply, width_of(parcels))
+
+
+def width_of(parcels: Sequence[Parcel]) -> int:
+    """How many integers of a reply are these hits'."""
+    return sum([label.width for _, label in parcels])
 
 
 def sound(reply: object, width: int) -> list[int]:

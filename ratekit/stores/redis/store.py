@@ -47,25 +47,23 @@ class RedisStore:
         self._holders = Holders()
         self._budget = budget
         self._pool = _pool_of(target, redis.ConnectionPool, redis.Redis)
-        self._trips = Trips(partial(self._pool.connection_class, **connection_options(self._pool)))
+        self._trips = Trips(partial(self._pool.connection_class, **connection_options(self._pool)), clock)
         self.clock = clock
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, trips, clock = Route(plan), self._trips, self.clock
-        seconds = self._budget if budget is None else budget
+        route, call = Route(plan), self._trips.call
+        parcel, decision, seconds = route.parcel, route.decision, self._budget if budget is None else budget
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            parcels = (route.parcel(identity, cost, mode),)
-            reply = trips.call(parcels, None if clock is None else clock(), seconds)
-            return route.decision(reply, 1, cost)
+            reply, at = call((parcel(identity, cost, mode),), seconds)
+            return decision(reply, at, cost)
 
         return hit
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
-        now = None if self.clock is None else self.clock()
-        return seens(asks, self._trips.call((packed(asks),), now, self._budget if budget is None else budget), 1)
+        return seens(asks, *self._trips.call((packed(asks),), self._budget if budget is None else budget))
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""

@@ -1,12 +1,14 @@
 """
-The trip of a thread: one command on a connection that no other thread uses meanwhile, and its reply, within a deadline.
+The trips of threads: hits that come while a trip is under way ride together on the next one, as they do on an event loop.
+
+There is nobody but the callers to make a trip. So one of those who wait leads: it takes along all who wait by then, and when its
+trip is over the next one leads. A caller alone makes its own trip and waits for nobody.
 
 EVALSHA first and EVAL on NOSCRIPT, because then it certainly did not run. Nothing else is ever sent again: after a time-out or a
 cut reply the hit may have been counted, and one request never counts twice.
 """
 
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -14,34 +16,76 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import hiredis
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Parcel, checked, script_for, words
+from ratekit.stores.redis.opening import Opening
+from ratekit.stores.redis.script import Parcel, checked, script_for, width_of, words
+from ratekit.stores.redis.socket import Socket
 from ratekit.stores.redis.wire import FAULTS, pack, translated
 
-HOPE: Final = 1.0
-"""Seconds after which a connection on its way is no longer waited for: a packet that was lost is sent again after one."""
+LEADERS: Final = 2
+"""Trips under way at most: while the server works on one, the next is made ready."""
+MOST_TOGETHER: Final = 512
+"""Hits in one command, so that none keeps the server from others for long."""
+
+
+class Rider:
+    """A caller who waits: woken with a reply, with an error, or to lead."""
+
+    __slots__ = ("at", "error", "leads", "parcels", "reply", "waits")
+
+    def __init__(self, parcels: Sequence[Parcel]) -> None:
+        self.parcels = parcels
+        self.waits = threading.Lock()
+        self.waits.acquire()
+        self.leads = False
+        self.reply: Sequence[int] | None = None
+        self.at = 1
+        self.error: BaseException | None = None
 
 
 class Trips:
-    """Connections for threads: as many as there are threads under way at once, used last in, first out."""
+    """Connections for threads: as many as trips under way at once, used last in, first out."""
 
-    def __init__(self, new_connection: Callable[[], Any]) -> None:
+    def __init__(self, new_connection: Callable[[], Any], clock: Callable[[], int] | None = None) -> None:
         self._new_connection = new_connection
-        self._idle: deque[Wire] = deque()
+        self._clock = clock
+        self._idle: deque[Socket] = deque()
         self._late: list[Opening] = []
-        self._pid = os.getpid()
+        self._begin()
 
-    def call(self, parcels: Sequence[Parcel], now: int | None, budget: float) -> list[int]:
-        """Send hits and read their reply within `budget` seconds; raises StoreError."""
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._riders: deque[Rider] = deque()
+        self._leaders = 0
+
+    def call(self, parcels: Sequence[Parcel], budget: float) -> tuple[Sequence[int], int]:
+        """Send hits, with those of others who wait; the reply and where theirs begin in it, within `budget` seconds, or StoreError."""
         deadline = time.monotonic() + budget
-        script = script_for(frozenset().union(*{label.rules for _, label in parcels}))
-        reply = self._exchange(words(parcels, script, now, whole=False), deadline)
-        if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
-            reply = self._exchange(words(parcels, script, now, whole=True), deadline)
-        return checked(parcels, _answered(reply))
+        if self._pid != os.getpid():  # forked: the parent goes on using its connections, and its threads are not here
+            self._idle, self._late = deque(), []
+            self._begin()
+        with self._lock:
+            leads = self._leaders < LEADERS
+            if leads:
+                self._leaders += 1
+            else:
+                rider = Rider(parcels)
+                self._riders.append(rider)
+        if leads:
+            return self._lead(parcels, deadline)
+        in_time = rider.waits.acquire(timeout=budget)
+        if in_time and rider.leads:
+            return self._lead(parcels, deadline)
+        if not in_time:
+            self._leave(rider)
+        if rider.reply is not None:
+            return rider.reply, rider.at
+        if isinstance(rider.error, StoreError):  # an error of its own, because raising one marks it
+            raise type(rider.error)(str(rider.error), rider.error.fault)
+        raise StoreUnavailable(f"no reply within {budget:g} s", "late")
 
     def command(self, *command: str, patience: float) -> Any:
         """Send a command and read its reply within `patience` seconds; raises StoreError."""
@@ -52,128 +96,89 @@ class Trips:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, command: Sequence[str], deadline: float) -> Any:
-        wire = self._take(deadline)
+    def _leave(self, rider: Rider) -> None:
+        """A caller's time is up: it rides no more, and if it was to lead, somebody else does."""
+        with self._lock:
+            queued = rider in self._riders
+            if queued:
+                self._riders.remove(rider)
+                # No trip lasts longer than this one waited: perhaps a leader was torn from its work by a signal.
+                self._leaders = max(0, self._leaders - 1)
+        if not queued and rider.leads:
+            self._pass_on()
+
+    def _lead(self, parcels: Sequence[Parcel], deadline: float) -> tuple[Sequence[int], int]:
+        """Make a trip with all who wait, and let the next one lead."""
+        together: list[Parcel] = [*parcels]
+        riders: list[Rider] = []
+        reply: list[int] | None = None
+        fault: BaseException | None = None
         try:
-            reply = wire.exchange(pack(tuple(command)), deadline)
+            with self._lock:
+                while self._riders and len(together) < MOST_TOGETHER:
+                    riders.append(self._riders.popleft())
+                    together += riders[-1].parcels
+            reply = self._trip(together, deadline)
+        except BaseException as error:
+            fault = error
+            raise
+        finally:
+            self._pass_on()
+            at = 1 + width_of(parcels)
+            for rider in riders:
+                rider.reply, rider.at, rider.error = reply, at, fault
+                at += width_of(rider.parcels)
+                rider.waits.release()
+        return reply, 1
+
+    def _pass_on(self) -> None:
+        """One trip less is under way: the next caller who waits may make one."""
+        with self._lock:
+            if self._riders:
+                rider = self._riders.popleft()
+                rider.leads = True
+                rider.waits.release()
+            else:
+                self._leaders = max(0, self._leaders - 1)
+
+    def _trip(self, parcels: Sequence[Parcel], deadline: float) -> list[int]:
+        script = script_for(frozenset().union(*{label.rules for _, label in parcels}))
+        now = None if self._clock is None else self._clock()
+        reply = self._exchange(words(parcels, script, now, whole=False), deadline)
+        if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
+            reply = self._exchange(words(parcels, script, now, whole=True), deadline)
+        return checked(parcels, _answered(reply))
+
+    def _exchange(self, command: Sequence[str], deadline: float) -> Any:
+        socket = self._take(deadline)
+        try:
+            reply = socket.exchange(pack(tuple(command)), deadline)
         except FAULTS as error:
-            wire.close()
+            socket.close()
             raise translated(error) from error
         except BaseException:
-            wire.close()
+            socket.close()
             raise
-        self._idle.append(wire)
+        self._idle.append(socket)
         return reply
 
-    def _take(self, deadline: float) -> "Wire":
-        if self._pid != os.getpid():  # forked: the parent goes on using its connections
-            self._idle, self._late, self._pid = deque(), [], os.getpid()
+    def _take(self, deadline: float) -> Socket:
         while True:
             try:
-                wire = self._idle.pop()
+                socket = self._idle.pop()
             except IndexError:
                 return self._opening().wait(deadline)
-            if not wire.stale():
-                return wire
-            wire.close()
+            if not socket.stale():
+                return socket
+            socket.close()
 
-    def _opening(self) -> "Opening":
+    def _opening(self) -> Opening:
         """A new connection on its way, or the latest one that nobody waits for any more, while there is hope for it."""
         with suppress(IndexError):
             opening = self._late.pop()
             if opening.taken_up():
                 return opening
         return Opening(self._new_connection, self._idle, self._late)
-
-
-class Opening:
-    """A connection on its way, in a thread of its own: whoever asked waits until the deadline, the next one gets it then."""
-
-    def __init__(self, new_connection: Callable[[], Any], idle: "deque[Wire]", late: "list[Opening]") -> None:
-        self._since = time.monotonic()
-        self._new_connection = new_connection
-        self._idle = idle
-        self._late = late
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._given_up = False
-        self._wire: Wire | None = None
-        self._error: Exception | None = None
-        try:
-            threading.Thread(target=self._open, name="ratekit-connect", daemon=True).start()
-        except RuntimeError as error:  # there can be no more threads just now
-            raise StoreUnavailable(f"no connection can be opened: {error}") from error
-
-    def wait(self, deadline: float) -> "Wire":
-        """The connection; raises StoreError when it fails or does not come in time."""
-        while not self._done.is_set() and (left := deadline - time.monotonic()) > 0:
-            self._done.wait(left)
-        with self._lock:
-            if self._wire is not None:
-                return self._wire
-            if self._error is not None:
-                raise translated(self._error) from self._error
-            self._given_up = True
-        self._late.append(self)
-        raise StoreUnavailable("connecting to the store took longer than the budget", "late")
-
-    def taken_up(self) -> bool:
-        """Wait for it again; False when it has ended meanwhile, or takes so long that a new one is better."""
-        with self._lock:
-            self._given_up = self._done.is_set() or time.monotonic() - self._since > HOPE
-            return not self._given_up
-
-    def _open(self) -> None:
-        wire, fault = None, None
-        try:
-            connection = self._new_connection()
-            connection.connect()
-            wire = Wire(connection)
-        except Exception as error:
-            fault = error if isinstance(error, FAULTS) else redis.exceptions.ConnectionError(str(error))
-        with self._lock:
-            if wire is not None and self._given_up:
-                self._idle.append(wire)
-            else:
-                self._wire, self._error = wire, fault
-            self._done.set()
-
-
-class Wire:
-    """A connection's socket and what has been read from it."""
-
-    __slots__ = ("_connection", "_poller", "_reader", "_socket")
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._socket = connection._sock
-        self._reader: Any = hiredis.Reader()
-        self._poller = select.poll()
-        self._poller.register(self._socket, select.POLLIN)
-
-    def exchange(self, command: bytes, deadline: float) -> Any:
-        """Send a command, read one reply; raises TimeoutError at the deadline, ConnectionError when the server closes."""
-        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-        self._socket.sendall(command)
-        while (reply := self._reader.gets()) is False:
-            left = deadline - time.monotonic()
-            # At the deadline what has arrived is read first: this process may be late, and not the store.
-            if left <= 0 and not self._poller.poll(0):
-                raise TimeoutError
-            self._socket.settimeout(max(0.001, left))
-            data = self._socket.recv(65_536)
-            if not data:
-                raise redis.exceptions.ConnectionError("the server closed the connection")
-            self._reader.feed(data)
-        return reply
-
-    def stale(self) -> bool:
-        """Whether an idle connection has something to say: it was closed, or is out of step. Nothing was asked, so nothing is lost."""
-        return bool(self._poller.poll(0))
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._connection.disconnect()
 
 
 def _answered(reply: Any) -> Any:
