@@ -17,15 +17,12 @@ from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
 from ratekit.http.fields import retry_after_fields
-from ratekit.http.plan import prepare
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
-from ratekit.keys import Proxies
 from ratekit.limit import Limit
 from ratekit.policy import Policy
 from ratekit.request import Request
 from ratekit.stores.protocol import AsyncStore
-from ratekit.workers import warn_of_workers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -70,25 +67,23 @@ class RateLimitMiddleware:
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
     ) -> None:
-        if limits is not None and policies is not None:
-            raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
-        if limits is not None:
-            policies = [Policy("default", limits)]
         self.app = app
         self.on_refused = on_refused
-        self._proxies = Proxies(trusted_proxies, forwarded_header)
         self._enforcer = Enforcer(
-            prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None),
+            limits,
+            policies,
             store,
             self._request,
-            proxies=self._proxies,
+            name=name,
+            prefix=prefix,
+            trusted_proxies=trusted_proxies,
+            forwarded_header=forwarded_header,
             budget=budget,
             on_outage=on_outage,
             deny_cache=deny_cache,
         )
         self._at_once = self._enforcer.at_once
         self._rewritten = False
-        warn_of_workers(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -102,8 +97,7 @@ class RateLimitMiddleware:
         if refused is not None:
             await self._refuse(refused, visit, scope, receive, send)
             return
-        outer = VISIT.get()
-        VISIT.set(visit)
+        token = VISIT.set(visit)
         try:
             await self.app(scope, receive, telling(send, visit))
         except (RateLimitExceeded, StoreError, ConfigurationError) as error:
@@ -111,7 +105,7 @@ class RateLimitMiddleware:
                 raise
             await self._refuse(self._enforcer.answer_to(error, visit), visit, scope, receive, send)
         finally:
-            VISIT.set(outer)
+            VISIT.reset(token)
 
     async def _refuse(self, refused: Refused, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's stead."""
@@ -142,7 +136,7 @@ class RateLimitMiddleware:
             path=routed_path(scope),
             fields=scope["headers"],
             query=scope.get("query_string", b""),
-            client=lambda request: self._proxies.client(request, host),
+            client=lambda request: self._enforcer.proxies.client(request, host),
             native=scope,
         )
 
@@ -173,12 +167,11 @@ def telling(send: Send, visit: Visit, refused: Decision | None = None) -> Send:
     def send_telling(message: Message) -> Awaitable[None]:
         if not visit.started and message["type"] in STARTS:
             visit.started = True
-            fields = visit.fields()
-            if fields:
+            if fields := visit.fields():
                 theirs = [*message.get("headers", ())]
                 # An own answer to a refusal may say when by itself.
                 if refused is not None and not any(name.lower() == b"retry-after" for name, _ in theirs):
-                    fields = [*retry_after_fields(refused), *fields]
+                    theirs += retry_after_fields(refused)
                 message = {**message, "headers": theirs + fields}
         return send(message)
 

@@ -63,7 +63,8 @@ class Decision(tuple[Any, ...]):
     @property
     def figures(self) -> Figures:
         """`wait`, `remaining`, `more` and `reset` at once, times in whole microseconds."""
-        return cast(Figures, self[2](self[3], self[4]))
+        figures: Figures = self[2](self[3], self[4])
+        return figures
 
     @property
     def remaining(self) -> int:

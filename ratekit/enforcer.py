@@ -14,16 +14,19 @@ from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
 from ratekit.guarded import AsyncGuardedStore
 from ratekit.http.fields import lines_of
-from ratekit.http.plan import UNMISTAKABLE, Nobody, Prepared, Steps, asks_nothing, by_address, plan
+from ratekit.http.plan import UNMISTAKABLE, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
 from ratekit.keys import Proxies
+from ratekit.limit import Limit
 from ratekit.limiter import open_or_take
+from ratekit.policy import Policy
 from ratekit.request import Request
-from ratekit.stores.memory import AsyncMemoryStore
+from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
 from ratekit.stores.off import AsyncOffStore, OffStore
 from ratekit.stores.protocol import decisions_of
+from ratekit.workers import warn_of_workers
 
 Refused = Decision | Answer
 """Why the application is not reached: a decision that refuses, or the answer to a request that cannot be decided on."""
@@ -51,45 +54,61 @@ class Enforcer:
 
     def __init__(
         self,
-        policies: Sequence[Prepared],
+        limits: str | Limit | Sequence[str | Limit] | None,
+        policies: Sequence[Policy] | None,
         given: Any,
         request_of: Callable[[Any], Request],
         *,
         closing: str = "aclose",
-        proxies: Proxies,
+        name: str,
+        prefix: str,
+        trusted_proxies: Sequence[str],
+        forwarded_header: str,
         budget: float | None,
         on_outage: OnOutage,
         deny_cache: float,
     ) -> None:
+        if limits is not None and policies is not None:
+            raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
+        if limits is not None:
+            policies = [Policy("default", limits)]
+        prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
+        self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+        self.proxies = Proxies(trusted_proxies, forwarded_header)
         self.given, self.request_of = given, request_of
         self._on_outage = on_outage
-        self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
-        if isinstance(self.store, AsyncOffStore | OffStore):
-            policies = ()  # off is off: nothing is asked of a request that could fail
-        self._policies = policies
+        self._broken: set[str] = set()
+        # Off is off: nothing is asked of a request that could fail.
+        self._policies = [] if isinstance(self.store, AsyncOffStore | OffStore) else prepared
+        self._awaited = closing == "aclose" and type(self.store) is not AsyncMemoryStore
+        self._compile()
+        warn_of_workers(given)
+
+    def _compile(self) -> None:
         # What is in this process is asked directly: nobody waits for it.
         nearest: Any = self.store.sync if type(self.store) is AsyncMemoryStore else self.store
-        self._stores: dict[str, Any] = {on_outage: nearest}
-        for prepared in policies:
-            wanted = prepared.policy.on_outage or on_outage
+        self._stores: dict[str, Any] = {self._on_outage: nearest}
+        for prepared in self._policies:
+            wanted = prepared.policy.on_outage or self._on_outage
             if wanted not in self._stores:
                 self._stores[wanted] = nearest.with_outage(wanted) if self.store.remote else nearest
-        self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in policies}
-        self._awaited = closing == "aclose" and nearest is self.store
-        straight = asks_nothing(policies) and not proxies.named and not self._awaited
-        self.at_once = self._straight(policies[0]) if straight else self._later
+        self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in self._policies}
+        straight = asks_nothing(self._policies) and not self.proxies.named and not self._awaited
+        self.at_once = self._straight(self._policies[0], nearest) if straight else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
-        self._broken: set[str] = set()
 
-    def _straight(self, only: Prepared) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
+    def _straight(self, only: Prepared, store: Any) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
         # The way of most requests to one process: everything it needs is a local of the closure.
         hit, cost, lines = self._hits[only.policy.name], only.policy.cost, only.lines
+        spend: Any = lambda identity, cost: hit(identity, cost, SPEND)  # noqa: E731 - what the spender asks where it has no answer
+        if isinstance(store, MemoryStore):
+            spend = store.spender(only.plan, spend)
 
         def at_once(visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
             if method not in UNMISTAKABLE or not peer:
                 return LATER
             try:
-                decision: Decision = hit(by_address(peer), cost, SPEND)
+                decision: Decision = spend(by_address(peer), cost)
             except Exception as error:
                 return self.answer_to(error, visit)
             visit.lines, visit.decision = lines, decision

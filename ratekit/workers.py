@@ -30,5 +30,5 @@ def warn_of_workers(store: object) -> None:
             f"the state is in memory and this server runs {count} workers: each counts on its own, so clients get up to {count} "
             "times their limits; give store='redis://...'",
             RateKitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -5,7 +5,7 @@ One item per limit that applied. The first names what is promised (`q` units in 
 (`r` units now, more in `t` seconds).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -39,7 +39,7 @@ class Lines:
     repeat.
     """
 
-    __slots__ = ("_heads", "_policy", "labels", "named")
+    __slots__ = ("_heads", "_policy", "labels", "named", "of")
 
     def __init__(self, named: Named) -> None:
         self.named = named
@@ -47,13 +47,11 @@ class Lines:
         promises = (f"{_string(label)}{_promise(limit)}" for label, (_, limit) in zip(self.labels, named, strict=True))
         self._policy = (b"ratelimit-policy", ", ".join(promises).encode("ascii"))
         self._heads = [f"{_string(label)};r=" for label in self.labels]
-
-    def of(self, decision: Decision) -> Fields:
+        self.of = _of_one(self._policy, self._heads[0]) if len(named) == 1 else self._of_all
         """Both fields, for a decision on all of the limits."""
-        if len(self._heads) > 1:
-            return self.saying([left(part.figures) for part in decision.details])
-        _, remaining, more, _ = decision.figures  # the way of most requests
-        return [self._policy, (b"ratelimit", _item(self._heads[0], (remaining, -(-more // SECOND))).encode())]
+
+    def _of_all(self, decision: Decision) -> Fields:
+        return self.saying([left(part.figures) for part in decision.details])
 
     def saying(self, lefts: Iterable[Left]) -> Fields:
         """Both fields, for what is left of each limit in order."""
@@ -64,6 +62,16 @@ class Lines:
 def lines_of(named: Named) -> Lines:
     """The lines of some limits, made once."""
     return Lines(named)
+
+
+def _of_one(policy: tuple[bytes, bytes], head: str) -> Callable[[Decision], Fields]:
+    # The way of most requests: one frame.
+    def of(decision: Decision) -> Fields:
+        _, remaining, more, _ = decision.figures
+        state = f"{head}{remaining};t={-(-more // SECOND)}" if more else f"{head}{remaining}"
+        return [policy, (b"ratelimit", state.encode())]
+
+    return of
 
 
 def _labels_of(named: Named) -> tuple[str, ...]:

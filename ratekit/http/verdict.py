@@ -37,10 +37,9 @@ def refusal_of(decision: Decision, lines: Lines, parts: Sequence[Decision]) -> A
     """The 429, where the lines of what applied are known."""
     wait, remaining, more, _ = decision.figures
     if len(parts) == 1 and parts[0] is decision:  # the way of most refusals
-        violated, lefts = lines.labels, ((remaining, -(-more // SECOND)),)
-    else:
-        violated = tuple(label for label, part in zip(lines.labels, parts, strict=True) if not part)
-        lefts = tuple(left(part.figures) for part in parts)
+        return _refusal(lines, lines.labels, retry_after(wait), ((remaining, -(-more // SECOND)),))
+    violated = tuple(label for label, part in zip(lines.labels, parts, strict=True) if not part)
+    lefts = tuple(left(part.figures) for part in parts)
     return _refusal(lines, violated, retry_after(wait), lefts)
 
 
