@@ -203,6 +203,11 @@ class Gate:
             if len(known) > HALF:
                 self._known.turn()
 
+    def refused(self, identities: Sequence[Canonical], cost: int, sent: int) -> "dict[int, Decision]":
+        """Which of many hits are known to be refused, by their place."""
+        refuse = self.denials.refuse
+        return {i: refusal for i, identity in enumerate(identities) if (refusal := refuse(identity, cost, sent)) is not None}
+
     def forget(self, identity: Canonical) -> None:
         """Let go of an identity."""
         self.denials.forget(identity, self.clock())

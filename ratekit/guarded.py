@@ -20,7 +20,19 @@ from ratekit.gate import Gate, OnOutage, check_budget, check_outage, circuit_of,
 from ratekit.guard import Health
 from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncStore, Compiled, Seens, Spend, Store
+from ratekit.stores.protocol import (
+    Ask,
+    AsyncCompiled,
+    AsyncCompiledMany,
+    AsyncStore,
+    Compiled,
+    CompiledMany,
+    Seens,
+    Spend,
+    Store,
+    async_many_of,
+    many_of,
+)
 
 CONNECTING: Final = 5.0
 """Seconds that the first connection may take, before there are any requests."""
@@ -71,6 +83,32 @@ class GuardedStore:
     def spender(self, plan: Plan, otherwise: Spend) -> Spend:
         """The shortest way to what is known to be refused, for a plan that has been compiled."""
         return self._gates[plan].denials.spender(otherwise, nanoseconds(self._circuit.clock))
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
+        """`compile` for many identities at once: what is not known to be refused is one trip. For a plan that has been compiled."""
+        circuit, gate = self._circuit, self._gates[plan]
+        remote = many_of(self._store, plan, self._budget if budget is None else budget)
+
+        def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+            sent = circuit.clock()
+            answers = gate.refused(identities, cost, sent)
+            asked = [i for i in range(len(identities)) if i not in answers]
+            if asked and (ticket := circuit.guard.ticket):
+                try:
+                    decisions = remote([identities[i] for i in asked], cost)
+                except StoreError as error:
+                    circuit.failed(error, ticket)
+                else:
+                    if circuit.guard.troubled:
+                        circuit.succeeded(ticket)
+                    for i, decision in zip(asked, decisions, strict=True):
+                        gate.answered(identities[i], decision, sent)
+                        answers[i] = decision
+                    return [answers[i] for i in range(len(identities))]
+            self._watch()
+            return [answers[i] if i in answers else gate.instead(who, cost, SPEND) for i, who in enumerate(identities)]
+
+        return hit_many
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
@@ -142,12 +180,13 @@ class AsyncGuardedStore:
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
         self._circuit = circuit_of(store)
+        self._gates: dict[Plan, Gate] = {}
         self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
-        gate = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
         remote = self._store.compile(plan, self._budget if budget is None else budget)
         knows, refuse = gate.denials.knows, gate.denials.refuse
 
@@ -169,6 +208,32 @@ class AsyncGuardedStore:
             return gate.instead(identity, cost, mode)
 
         return hit
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
+        """`compile` for many identities at once: what is not known to be refused is one trip. For a plan that has been compiled."""
+        circuit, gate = self._circuit, self._gates[plan]
+        remote = async_many_of(self._store, plan, self._budget if budget is None else budget)
+
+        async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+            sent = circuit.clock()
+            answers = gate.refused(identities, cost, sent)
+            asked = [i for i in range(len(identities)) if i not in answers]
+            if asked and (ticket := circuit.guard.ticket):
+                try:
+                    decisions = await remote([identities[i] for i in asked], cost)
+                except StoreError as error:
+                    circuit.failed(error, ticket)
+                else:
+                    if circuit.guard.troubled:
+                        circuit.succeeded(ticket)
+                    for i, decision in zip(asked, decisions, strict=True):
+                        gate.answered(identities[i], decision, sent)
+                        answers[i] = decision
+                    return [answers[i] for i in range(len(identities))]
+            self._watch()
+            return [answers[i] if i in answers else gate.instead(who, cost, SPEND) for i, who in enumerate(identities)]
+
+        return hit_many
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""

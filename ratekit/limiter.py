@@ -6,7 +6,7 @@ Both are shells: they check what they are given, ask the store once and hand on 
 
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, cast
@@ -26,7 +26,7 @@ from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.naming import LONG, Canonical, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncStore, Compiled, Store, asks_of
+from ratekit.stores.protocol import AsyncStore, Compiled, Store, asks_of, async_many_of, many_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -88,6 +88,7 @@ class Limiter:
         announce(self, store, prefix, name, self.limits)
         self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self._decide: Compiled = self._store.compile(self._plan)
+        self._decide_many = many_of(self._store, self._plan)
         self._lines: Lines[threading.Event] = Lines()
         spender = getattr(self._store, "spender", None)
         if spender is not None and type(self).hit is Limiter.hit:
@@ -102,6 +103,17 @@ class Limiter:
         and `on_outage` is "closed".
         """
         return _spend(self._decide, identity, cost)
+
+    def hit_many(self, identities: Iterable[Identity], cost: int = 1) -> list[Decision]:
+        """
+        `hit` for many identities, each by itself: their decisions, in order. From Redis in one trip, of 512 hits at most.
+
+        >>> limiter = Limiter("2/minute", name="many")
+        >>> [bool(decision) for decision in limiter.hit_many(["user:1", "user:2", "user:1", "user:1"])]
+        [True, True, True, False]
+        """
+        keys = [canonical(identity) for identity in identities]
+        return self._decide_many(keys, check_cost(cost))
 
     def peek(self, identity: Identity, cost: int = 1) -> Decision:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
@@ -173,6 +185,9 @@ class AsyncLimiter:
         self._store: AsyncStore = open_or_take(store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         # Remote stores are guarded, the others never wait: what is compiled is a coroutine function in either case.
         self._decide = cast(Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]], self._store.compile(self._plan))
+        self._decide_many = cast(
+            Callable[[list[Canonical], int], Coroutine[Any, Any, list[Decision]]], async_many_of(self._store, self._plan)
+        )
         self._lines: Lines[anyio.Event] = Lines()
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
@@ -181,6 +196,11 @@ class AsyncLimiter:
             check_cost(cost)
         key = identity if type(identity) is str and len(identity) <= LONG else canonical(identity)
         return Pending(self._decide(key, cost, SPEND))
+
+    def hit_many(self, identities: Iterable[Identity], cost: int = 1) -> Pending[list[Decision]]:
+        """`hit` for many identities, each by itself: their decisions, in order. From Redis in one trip, of 512 hits at most."""
+        keys = [canonical(identity) for identity in identities]
+        return Pending(self._decide_many(keys, check_cost(cost)))
 
     def peek(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""

@@ -8,7 +8,7 @@ anyone else. `compile` is the same for a limiter that asks the same again and ag
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from ratekit.algorithms import Mark, Rule
+from ratekit.algorithms import SPEND, Mark, Rule
 from ratekit.decision import Decision, Seen, decide
 from ratekit.stores.naming import Canonical, Plan, Space
 
@@ -42,6 +42,12 @@ Compiled = Callable[[Canonical, int, int], Decision]
 Spend = Callable[[Any, int], Decision]
 """(identity as the caller gave it, cost) -> the decision of one limiter on a hit."""
 AsyncCompiled = Callable[[Canonical, int, int], Awaitable[Decision]]
+CompiledMany = Callable[[Sequence[Canonical], int], list[Decision]]
+"""
+(identities, cost) -> the decisions of one limiter, in order. A store that can do that in one trip has `compile_many`, with the
+arguments of `compile`; of the others each hit is asked by itself.
+"""
+AsyncCompiledMany = Callable[[Sequence[Canonical], int], Awaitable[list[Decision]]]
 
 
 class Store(Protocol):
@@ -119,3 +125,25 @@ async def async_hit(
     """`hit`, awaited."""
     asks = asks_of(plan, identity, cost, mode)
     return decide(decisions_of(asks, await store.decide(asks, budget)))
+
+
+def many_of(store: Any, plan: Plan, budget: float | None = None) -> CompiledMany:
+    """A function that hits for many identities, in one trip where the store can do that."""
+    if hasattr(store, "compile_many"):
+        many: CompiledMany = store.compile_many(plan, budget)
+        return many
+    one: Compiled = store.compile(plan, budget)
+    return lambda identities, cost: [one(identity, cost, SPEND) for identity in identities]
+
+
+def async_many_of(store: Any, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
+    """`many_of`, awaited."""
+    if hasattr(store, "compile_many"):
+        many: AsyncCompiledMany = store.compile_many(plan, budget)
+        return many
+    one: AsyncCompiled = store.compile(plan, budget)
+
+    async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+        return [await one(identity, cost, SPEND) for identity in identities]
+
+    return hit_many

@@ -19,7 +19,7 @@ import redis.exceptions
 from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.run import Run, Wants
-from ratekit.stores.redis.script import NOTHING, Label, Script, command, script_for, sound
+from ratekit.stores.redis.script import MOST_TOGETHER, NOTHING, Label, Script, command, script_for, sound
 from ratekit.stores.redis.wire import FAULTS, pack, translated
 
 MOST_WAITING: Final = 50_000
@@ -31,8 +31,6 @@ SHARE: Final = 4
 FEWEST: Final = 16
 MANY: Final = 64
 """but none goes with fewer, unless the line is idle, and more than that are not waited for: a command costs some 20 us anyway."""
-MOST_TOGETHER: Final = 512
-"""Hits in one command, so that none keeps the server from others for long."""
 ABANDON: Final = 5.0
 """Seconds after which a connection that does not answer is given up."""
 GRACE: Final = 0.002

@@ -26,6 +26,9 @@ _make: Final[Callable[[type[Decision], tuple[Any, ...]], Decision]] = tuple.__ne
 
 _ONE: Final = 1
 
+MOST_TOGETHER: Final = 512
+"""Hits in one command, so that none keeps the server from others for long."""
+
 Rules = frozenset[str]
 """The names of the rules that a script is to know."""
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import redis.asyncio
 
+from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens
+from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.line import Line
-from ratekit.stores.redis.script import Route, packed, seens
+from ratekit.stores.redis.script import MOST_TOGETHER, Route, decisions, packed, seens
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import FAULTS, connection_options, translated
 
@@ -60,6 +61,19 @@ class RedisStore:
             return decision(reply, at, cost)
 
         return hit
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
+        """A function that hits every limit of `plan` for many identities, in one trip for each MOST_TOGETHER of them."""
+        route, call, seconds = Route(plan), self._trips.call, self._budget if budget is None else budget
+
+        def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+            label, answers = route.label(cost, SPEND), []
+            for first in range(0, len(identities), MOST_TOGETHER):
+                parcels = [(route.keys(identity), label) for identity in identities[first : first + MOST_TOGETHER]]
+                answers += decisions(label, *call(parcels, seconds), len(parcels))
+            return answers
+
+        return hit_many
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
@@ -107,6 +121,20 @@ class AsyncRedisStore:
             return line.call(keys(identity), labels.get((cost, mode)) or label(cost, mode), own)
 
         return hit
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
+        """A function that hits every limit of `plan` for many identities, in one trip for each MOST_TOGETHER of them."""
+        route, own = Route(plan), None if budget == self._budget else budget
+
+        async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+            label, ride = route.label(cost, SPEND), self._line().ride
+            rides = []
+            for first in range(0, len(identities), MOST_TOGETHER):
+                some = identities[first : first + MOST_TOGETHER]
+                rides.append(ride([key for identity in some for key in route.keys(identity)], label, len(some), "all", own))
+            return [decision for answers in await asyncio.gather(*rides) for decision in answers]
+
+        return hit_many
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""

@@ -20,14 +20,12 @@ import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.opening import Opening
-from ratekit.stores.redis.script import Parcel, checked, script_for, width_of, words
+from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, checked, script_for, width_of, words
 from ratekit.stores.redis.socket import Socket
 from ratekit.stores.redis.wire import FAULTS, pack, translated
 
 LEADERS: Final = 2
 """Trips under way at most: while the server works on one, the next is made ready."""
-MOST_TOGETHER: Final = 512
-"""Hits in one command, so that none keeps the server from others for long."""
 
 
 class Rider:
