@@ -9,10 +9,12 @@ from functools import partial
 from anyio.from_thread import start_blocking_portal
 
 from ratekit import AsyncLimiter, Limiter
+from ratekit.kv.writer_store import AsyncSingleWriterStore, SingleWriterStore
 from ratekit.stores import AsyncMemoryStore, AsyncUpstashStore, MemoryStore, UpstashStore
 from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
 DOORS = ("memory", "redis", "async memory on asyncio", "async memory on trio", "async redis")
+WRITERS = ("single writer", "async single writer")
 UPSTASH = ("upstash", "async upstash")
 """Ways in that need a REST server in front of Redis."""
 
@@ -84,17 +86,25 @@ def opened(kind, url, clock, **options):
     """
     options = PATIENT | options
     ticking = {} if clock is None else {"clock": clock}
-    sync = {"memory": MemoryStore, "redis": partial(RedisStore, url), "upstash": partial(UpstashStore, url)}.get(kind)
-    if sync is not None:
-        door = Door(sync(**ticking), options)
+    sync = {
+        "memory": MemoryStore,
+        "redis": partial(RedisStore, url),
+        "upstash": partial(UpstashStore, url),
+        "single writer": SingleWriterStore,
+    }
+    if kind in sync:
+        door = Door(sync[kind](**ticking), options)
         try:
             yield door
         finally:
             door.close()
         return
     with start_blocking_portal("trio" if kind.endswith("trio") else "asyncio") as portal:
-        remote = {"async redis": AsyncRedisStore, "async upstash": AsyncUpstashStore}.get(kind)
-        make = AsyncMemoryStore if remote is None else partial(remote, url)
+        make = {
+            "async redis": partial(AsyncRedisStore, url),
+            "async upstash": partial(AsyncUpstashStore, url),
+            "async single writer": AsyncSingleWriterStore,
+        }.get(kind, AsyncMemoryStore)
         door = AsyncDoor(make(**ticking), portal, options)
         try:
             yield door

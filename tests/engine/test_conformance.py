@@ -18,7 +18,7 @@ ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket
 REFUSALS_ASKED_FOR = [f"{kind}, each refusal asked for" for kind in ("redis", "async redis", *doors.UPSTASH)]
 
 
-@pytest.fixture(params=[*doors.DOORS, *doors.UPSTASH, *REFUSALS_ASKED_FOR])
+@pytest.fixture(params=[*doors.DOORS, *doors.WRITERS, *doors.UPSTASH, *REFUSALS_ASKED_FOR])
 def door(request, redis_url, upstash_server, clock):
     kind, _, asked = request.param.partition(", ")
     url = upstash_server.url if kind in doors.UPSTASH else redis_url
