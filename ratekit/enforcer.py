@@ -12,7 +12,7 @@ from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
-from ratekit.guarded import AsyncGuardedStore
+from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.http.fields import lines_of
 from ratekit.http.plan import UNMISTAKABLE, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
 from ratekit.http.problem import Answer

@@ -1,32 +1,22 @@
 """
-Gate: what stands between a limiter and a remote store: the circuit that all share, what this limiter was refused and last saw, and
-what is said when the store is away. No I/O: the shells in `guarded.py` make the trips.
+Gate: what stands between a limiter and a remote store: what it was refused and last saw, and what is said when the store is away.
+No I/O: the shells in `guarded.py` and `guarded_async.py` make the trips.
 """
 
-import logging
-import os
-import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, get_args
-from weakref import WeakKeyDictionary, WeakSet
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
 
-from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, Rule, rule_of
-from ratekit.decision import Decision, Figures, Seen, decide, settled
+from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, rule_of
+from ratekit.circuit import HALF, Circuit, Known
+from ratekit.decision import Decision, Figures, decide, settled
 from ratekit.denials import Denials
-from ratekit.errors import ConfigurationError, StoreError, StoreUnavailable
-from ratekit.guard import Change, Fault, Guard
+from ratekit.errors import ConfigurationError, StoreUnavailable
 from ratekit.limit import MOST, Limit
-from ratekit.stores.memory import Clock, MemoryStore, monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.off import all_new
 from ratekit.stores.protocol import Ask, Seens, asks_of, decisions_of
 
 OnOutage = Literal["local", "open", "closed"]
-
-HALF: Final = 5_000
-"""Keys whose last known state is kept for the local fallback, per limiter: these at least, and at most as many older ones."""
-
-log: Final = logging.getLogger("ratekit")
 
 DECADE: Final = 10 * 365 * 86_400_000_000
 """Microseconds between this machine's monotonic clock and any clock of the day."""
@@ -52,129 +42,6 @@ def check_budget(budget: object) -> None:
     """Raises ConfigurationError for what is no budget."""
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 60):
         raise ConfigurationError(f"budget {budget!r}: write seconds above 0 and up to 60, or None for the store's own")
-
-
-class Known:
-    """What was last seen of keys: write to `young`, and call `turn` when that is full; it becomes the older generation."""
-
-    __slots__ = ("old", "young")
-
-    def __init__(self) -> None:
-        self.young: dict[Any, Any] = {}
-        self.old: dict[Any, Any] = {}
-
-    def turn(self) -> None:
-        """Keep what is young as the older, and begin anew."""
-        self.old, self.young = self.young, {}
-
-    def take(self, key: Any) -> Any:
-        """What was last seen, and let go of it; None when that is nothing."""
-        young, old = self.young.pop(key, None), self.old.pop(key, None)
-        return old if young is None else young
-
-
-class Circuit:
-    """The guard of one remote store, shared by all who use it in this process, and the memory that stands in for the store."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.rivalled = False
-        self.guard = Guard(monotonic())
-        self.local = MemoryStore(clock=clock)
-        self.probe_asks: Sequence[Ask] = ()
-        self.known = Known()  # (space, identity) -> rule, what it saw, when
-        self._gates: WeakSet[Gate] = WeakSet()
-        self._lock = threading.Lock()
-
-    def failed(self, error: StoreError, ticket: int) -> None:
-        """A trip ended badly."""
-        with self._lock:
-            change = self.guard.failed(monotonic(), Fault(error.fault), ticket)
-        say(change, str(error))
-
-    def succeeded(self, ticket: int) -> None:
-        """A trip ended well while not all of them do."""
-        with self._lock:
-            self.guard.succeeded(monotonic(), ticket)
-
-    def probe(self) -> int:
-        """The number of the probe to send now, or 0."""
-        with self._lock:
-            return self.guard.probe(monotonic())
-
-    def probed(self, number: int, error: StoreError | None) -> None:
-        """How a probe ended."""
-        with self._lock:
-            change = self.guard.probed(monotonic(), number, None if error is None else Fault(error.fault))
-        say(change)
-
-    def pause(self) -> float:
-        """Seconds until the next probe is due."""
-        return max(0.001, self.guard.health(monotonic()).next_probe or 0.0)
-
-    def gates(self, spaces: Iterable[Space], gate: "Gate | None" = None) -> "list[Gate]":
-        """The limiters that count in any of these spaces; `gate` is a new one."""
-        with self._lock:
-            if gate is not None:
-                self._gates.add(gate)
-                self.rivalled = self.rivalled or gate.denials.rivalled
-            return [some for some in self._gates if not some.spaces.isdisjoint(spaces)]
-
-    def saw(self, asks: Sequence[Ask], answer: Seens) -> None:
-        """Keep what the store saw in a hit that is no limiter's own."""
-        came = self.clock()
-        for ask, seen in zip(asks, answer.seen, strict=True):
-            self.known.young[ask.space, ask.identity] = ask.rule, seen, came
-        if len(self.known.young) > HALF:
-            self.known.turn()
-
-    def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
-        """Let the memory go on from what was seen, unless it knows of less room: an answer may come when it was asked already."""
-        now = self.clock()
-        (here,) = self.local.decide([Ask(rule, space, identity, LOOK, 1)]).seen
-        there = rule.step(rule.restore(seen, came), now, 1, LOOK)[1]
-        if rule.read(1, there).remaining < rule.read(1, here).remaining:
-            self.local.put(rule, space, identity, seen, now - came)
-
-
-def say(change: Change | None, why: str = "") -> None:
-    """One line in the log per change of state. Not under a lock: a log may be limited, too."""
-    if change is not None:
-        serious = logging.ERROR if change.fault is Fault.REFUSED else logging.WARNING
-        log.log(serious if change.state == "open" else logging.INFO, "%s%s", change, f": {why}" if why else "")
-
-
-_CIRCUITS: Final[WeakKeyDictionary[Any, Circuit]] = WeakKeyDictionary()
-_LOCK: Final = threading.Lock()
-
-
-def circuit_of(store: Any) -> Circuit:
-    """The circuit of a remote store: one, however many limiters use it. A clock that is moved by hand moves all that is local, too."""
-    with _LOCK:
-        circuit = _CIRCUITS.get(store)
-        if circuit is None:
-            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic)
-        return circuit
-
-
-_HELD: Final[list[Any]] = []
-
-
-def _before_fork() -> None:
-    _LOCK.acquire()
-    _HELD.extend(lock for circuit in list(_CIRCUITS.values()) for lock in (circuit._lock, circuit.local._lock))
-    for lock in _HELD:
-        lock.acquire()
-
-
-def _after_fork() -> None:
-    while _HELD:
-        _HELD.pop().release()
-    _LOCK.release()
-
-
-if hasattr(os, "register_at_fork"):  # a child never finds them held by a thread that it does not have
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 class Gate:

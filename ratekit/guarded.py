@@ -1,41 +1,24 @@
 """
-Guarded: a remote store with a budget, a circuit, a memory of what it refused, and an answer for when it is away.
+Guarded: a remote store with a budget, a circuit, a memory of what it refused, and an answer for when it is away; for threads.
 
-The state machine is `guard.py`, the memory `denials.py`; both are pure. Here are the two shells that give them a clock, a lock and
-a background: one for threads, one for event loops. A request never waits for a connection that is known to be gone, and never
-pays for a probe.
+The state machine is `guard.py`, the memory `denials.py`; both are pure. Here is the shell that gives them a clock, a lock and a
+background. A request never waits for a connection that is known to be gone, and never pays for a probe.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
 
 from ratekit.algorithms import SPEND
+from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, circuit_of, decided_instead, forget_given, forgotten
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten
 from ratekit.guard import Health
 from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import (
-    Ask,
-    AsyncCompiled,
-    AsyncCompiledMany,
-    AsyncStore,
-    Compiled,
-    CompiledMany,
-    Seens,
-    Spend,
-    Store,
-    async_many_of,
-    many_of,
-)
-
-CONNECTING: Final = 5.0
-"""Seconds that the first connection may take, before there are any requests."""
+from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
 
 
 class GuardedStore:
@@ -166,142 +149,3 @@ class GuardedStore:
                     circuit.probed(number, error)
                 else:
                     circuit.probed(number, None)
-
-
-class AsyncGuardedStore:
-    """A remote store for event loops, guarded: `GuardedStore`, awaited."""
-
-    remote = True
-
-    def __init__(self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float) -> None:
-        check_budget(budget)
-        check_outage(on_outage)
-        self._store = store
-        self._budget, self._deny_cache = budget, deny_cache
-        self._on_outage: OnOutage = on_outage
-        self._circuit = circuit_of(store)
-        self._gates: dict[Plan, Gate] = {}
-        self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
-
-    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
-        """A function that hits every limit of `plan` at once, and always answers within the budget."""
-        circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
-        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
-        remote = self._store.compile(plan, self._budget if budget is None else budget)
-        knows, refuse = gate.denials.knows, gate.denials.refuse
-
-        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            sent = clock()
-            if mode == SPEND and knows(identity) and (refusal := refuse(identity, cost, sent)) is not None:
-                return refusal
-            if ticket := guard.ticket:
-                try:
-                    decision = await remote(identity, cost, mode)
-                except StoreError as error:
-                    circuit.failed(error, ticket)
-                else:
-                    if guard.troubled:
-                        circuit.succeeded(ticket)
-                    gate.answered(identity, decision, sent)
-                    return decision
-            self._watch()
-            return gate.instead(identity, cost, mode)
-
-        return hit
-
-    def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
-        """`compile` for many identities at once: what is not known to be refused is one trip. For a plan that has been compiled."""
-        circuit, gate = self._circuit, self._gates[plan]
-        remote = async_many_of(self._store, plan, self._budget if budget is None else budget)
-
-        async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
-            sent = circuit.clock()
-            answers = gate.refused(identities, cost, sent)
-            asked = [i for i in range(len(identities)) if i not in answers]
-            if asked and (ticket := circuit.guard.ticket):
-                try:
-                    decisions = await remote([identities[i] for i in asked], cost)
-                except StoreError as error:
-                    circuit.failed(error, ticket)
-                else:
-                    if circuit.guard.troubled:
-                        circuit.succeeded(ticket)
-                    for i, decision in zip(asked, decisions, strict=True):
-                        gate.answered(identities[i], decision, sent)
-                        answers[i] = decision
-                    return [answers[i] for i in range(len(identities))]
-            self._watch()
-            return [answers[i] if i in answers else gate.instead(who, cost, SPEND) for i, who in enumerate(identities)]
-
-        return hit_many
-
-    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
-        """One hit: all-or-nothing over `asks`, or what the outage policy says."""
-        if ticket := self._circuit.guard.ticket:
-            try:
-                answer = await self._store.decide(asks, self._budget if budget is None else budget)
-            except StoreError as error:
-                self._circuit.failed(error, ticket)
-            else:
-                if self._circuit.guard.troubled:
-                    self._circuit.succeeded(ticket)
-                if self._on_outage == "local":
-                    self._circuit.saw(asks, answer)
-                return answer
-            finally:
-                forget_given(self._circuit, asks)
-        self._watch()
-        return decided_instead(self._circuit, asks, self._on_outage)
-
-    def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
-        """The same store and circuit under another outage policy."""
-        return AsyncGuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
-
-    async def open(self) -> None:
-        """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
-        ticket = self._circuit.guard.ticket
-        try:
-            await self._store.decide(self._circuit.probe_asks, CONNECTING)
-        except StoreError as error:
-            self._circuit.failed(error, ticket)
-            self._watch()
-            if error.fault == "refused":
-                raise
-
-    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
-        """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
-        try:
-            await self._store.forget(spaces, identity)
-        finally:  # what failed may have happened all the same
-            forgotten(self._circuit, spaces, identity)
-
-    def health(self) -> Health:
-        """How things stand with the store."""
-        return self._circuit.guard.health(monotonic())
-
-    async def aclose(self) -> None:
-        """Let go of the store."""
-        prober = self._probers.pop(asyncio.get_running_loop(), None)
-        if prober is not None:
-            prober.cancel()
-        await self._store.aclose()
-
-    def _watch(self) -> None:
-        """See to it that somebody probes, on this event loop."""
-        loop = asyncio.get_running_loop()
-        if not self._circuit.guard.ticket and loop not in self._probers:
-            prober = self._probers[loop] = loop.create_task(self._probe())
-            prober.add_done_callback(lambda _: self._probers.pop(loop, None))
-
-    async def _probe(self) -> None:
-        circuit = self._circuit
-        while not circuit.guard.ticket:
-            if number := circuit.probe():
-                try:
-                    await self._store.decide(circuit.probe_asks, self._budget)
-                except StoreError as error:
-                    circuit.probed(number, error)
-                else:
-                    circuit.probed(number, None)
-            else:
-                await asyncio.sleep(circuit.pause())

@@ -20,7 +20,8 @@ from ratekit.denials import check_deny_cache
 from ratekit.errors import ConfigurationError, RateKitWarning
 from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
-from ratekit.guarded import AsyncGuardedStore, GuardedStore
+from ratekit.guarded import GuardedStore
+from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation

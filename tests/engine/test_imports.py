@@ -24,7 +24,8 @@ EXTRAS = {
 }
 NEEDS = {"ratekit.cli": ("cli", "cli"), "ratekit.kv.cloudflare": ("frameworks", "kv"), "ratekit.kv.serve": ("frameworks", "demo")}
 """Which of EXTRAS a module cannot do without, and the extra that it then names."""
-BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "store", "trip", "wire"))  # their package says what is missing
+BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "opening", "socket", "store", "trip", "wire"))
+"""Their package says what is missing."""
 APPLICATIONS = "ratekit.cli.demo_"  # the parts of `ratekit demo`, which says itself what is missing
 
 IMPORT_ALL = """if True:

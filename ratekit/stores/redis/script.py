@@ -139,7 +139,7 @@ def decisions(label: Label, reply: Sequence[int], at: int, hits: int) -> list[De
     """The decisions on so many hits in a row that bear one label: their integers begin at `at`."""
     width, end = label.width, at + label.width * hits
     rows = zip(*[iter(reply[at:end])] * width, strict=True)  # the integers of one hit after the other's
-    if len(label.facts) > 1:
+    if len(label.facts) != 1:
         return [decide(_parts(label, row)) for row in rows]
     limit, read, cost, _ = label.facts[0]
     allowed = map(_ONE.__eq__, reply[at:end:width])

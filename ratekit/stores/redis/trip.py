@@ -65,14 +65,8 @@ class Trips:
         if self._pid != os.getpid():  # forked: the parent goes on using its connections, and its threads are not here
             self._idle, self._late = deque(), []
             self._begin()
-        with self._lock:
-            leads = self._leaders < LEADERS
-            if leads:
-                self._leaders += 1
-            else:
-                rider = Rider(parcels)
-                self._riders.append(rider)
-        if leads:
+        rider = self._queue(parcels)
+        if rider is None:
             return self._lead(parcels, deadline)
         in_time = rider.waits.acquire(timeout=budget)
         if in_time and rider.leads:
@@ -93,6 +87,16 @@ class Trips:
         """Close what is idle; what is under way is closed when it is found idle and nobody uses it."""
         while self._idle:
             self._idle.pop().close()
+
+    def _queue(self, parcels: Sequence[Parcel]) -> Rider | None:
+        """A place among those who wait; None for who leads at once."""
+        with self._lock:
+            if self._leaders < LEADERS:
+                self._leaders += 1
+                return None
+            rider = Rider(parcels)
+            self._riders.append(rider)
+            return rider
 
     def _leave(self, rider: Rider) -> None:
         """A caller's time is up: it rides no more, and if it was to lead, somebody else does."""
@@ -120,6 +124,8 @@ class Trips:
         except BaseException as error:
             fault = error
             raise
+        else:
+            return reply, 1
         finally:
             self._pass_on()
             at = 1 + width_of(parcels)
@@ -127,7 +133,6 @@ class Trips:
                 rider.reply, rider.at, rider.error = reply, at, fault
                 at += width_of(rider.parcels)
                 rider.waits.release()
-        return reply, 1
 
     def _pass_on(self) -> None:
         """One trip less is under way: the next caller who waits may make one."""

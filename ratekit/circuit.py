@@ -1,0 +1,150 @@
+"""
+Circuit: what all limiters on one remote store share in this process: its guard, the memory that stands in while it is away, and
+what was last seen of its keys. No I/O.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from ratekit.algorithms import LOOK, Rule
+from ratekit.decision import Seen
+from ratekit.errors import StoreError
+from ratekit.guard import Change, Fault, Guard
+from ratekit.stores.memory import Clock, MemoryStore, monotonic
+from ratekit.stores.naming import Canonical, Space
+from ratekit.stores.protocol import Ask, Seens
+
+if TYPE_CHECKING:
+    from ratekit.gate import Gate
+
+HALF: Final = 5_000
+"""Keys whose last known state is kept for the local fallback, per limiter: these at least, and at most as many older ones."""
+
+log: Final = logging.getLogger("ratekit")
+
+
+class Known:
+    """What was last seen of keys: write to `young`, and call `turn` when that is full; it becomes the older generation."""
+
+    __slots__ = ("old", "young")
+
+    def __init__(self) -> None:
+        self.young: dict[Any, Any] = {}
+        self.old: dict[Any, Any] = {}
+
+    def turn(self) -> None:
+        """Keep what is young as the older, and begin anew."""
+        self.old, self.young = self.young, {}
+
+    def take(self, key: Any) -> Any:
+        """What was last seen, and let go of it; None when that is nothing."""
+        young, old = self.young.pop(key, None), self.old.pop(key, None)
+        return old if young is None else young
+
+
+class Circuit:
+    """The guard of one remote store, shared by all who use it in this process, and the memory that stands in for the store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.rivalled = False
+        self.guard = Guard(monotonic())
+        self.local = MemoryStore(clock=clock)
+        self.probe_asks: Sequence[Ask] = ()
+        self.known = Known()  # (space, identity) -> rule, what it saw, when
+        self._gates: WeakSet[Gate] = WeakSet()
+        self._lock = threading.Lock()
+
+    def failed(self, error: StoreError, ticket: int) -> None:
+        """A trip ended badly."""
+        with self._lock:
+            change = self.guard.failed(monotonic(), Fault(error.fault), ticket)
+        say(change, str(error))
+
+    def succeeded(self, ticket: int) -> None:
+        """A trip ended well while not all of them do."""
+        with self._lock:
+            self.guard.succeeded(monotonic(), ticket)
+
+    def probe(self) -> int:
+        """The number of the probe to send now, or 0."""
+        with self._lock:
+            return self.guard.probe(monotonic())
+
+    def probed(self, number: int, error: StoreError | None) -> None:
+        """How a probe ended."""
+        with self._lock:
+            change = self.guard.probed(monotonic(), number, None if error is None else Fault(error.fault))
+        say(change)
+
+    def pause(self) -> float:
+        """Seconds until the next probe is due."""
+        return max(0.001, self.guard.health(monotonic()).next_probe or 0.0)
+
+    def gates(self, spaces: Iterable[Space], gate: "Gate | None" = None) -> "list[Gate]":
+        """The limiters that count in any of these spaces; `gate` is a new one."""
+        with self._lock:
+            if gate is not None:
+                self._gates.add(gate)
+                self.rivalled = self.rivalled or gate.denials.rivalled
+            return [some for some in self._gates if not some.spaces.isdisjoint(spaces)]
+
+    def saw(self, asks: Sequence[Ask], answer: Seens) -> None:
+        """Keep what the store saw in a hit that is no limiter's own."""
+        came = self.clock()
+        for ask, seen in zip(asks, answer.seen, strict=True):
+            self.known.young[ask.space, ask.identity] = ask.rule, seen, came
+        if len(self.known.young) > HALF:
+            self.known.turn()
+
+    def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
+        """Let the memory go on from what was seen, unless it knows of less room: an answer may come when it was asked already."""
+        now = self.clock()
+        (here,) = self.local.decide([Ask(rule, space, identity, LOOK, 1)]).seen
+        there = rule.step(rule.restore(seen, came), now, 1, LOOK)[1]
+        if rule.read(1, there).remaining < rule.read(1, here).remaining:
+            self.local.put(rule, space, identity, seen, now - came)
+
+
+def say(change: Change | None, why: str = "") -> None:
+    """One line in the log per change of state. Not under a lock: a log may be limited, too."""
+    if change is not None:
+        serious = logging.ERROR if change.fault is Fault.REFUSED else logging.WARNING
+        log.log(serious if change.state == "open" else logging.INFO, "%s%s", change, f": {why}" if why else "")
+
+
+_CIRCUITS: Final[WeakKeyDictionary[Any, Circuit]] = WeakKeyDictionary()
+_LOCK: Final = threading.Lock()
+
+
+def circuit_of(store: Any) -> Circuit:
+    """The circuit of a remote store: one, however many limiters use it. A clock that is moved by hand moves all that is local, too."""
+    with _LOCK:
+        circuit = _CIRCUITS.get(store)
+        if circuit is None:
+            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic)
+        return circuit
+
+
+_HELD: Final[list[Any]] = []
+
+
+def _before_fork() -> None:
+    _LOCK.acquire()
+    _HELD.extend(lock for circuit in list(_CIRCUITS.values()) for lock in (circuit._lock, circuit.local._lock))
+    for lock in _HELD:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    while _HELD:
+        _HELD.pop().release()
+    _LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):  # a child never finds them held by a thread that it does not have
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
