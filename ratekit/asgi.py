@@ -89,11 +89,11 @@ class RateLimitMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await (self._live if scope["type"] == "lifespan" else self.app)(scope, receive, send)
             return
-        visit, peer = Visit(self._enforcer, scope), scope.get("client")
-        # No TCP peer has port 0: somebody has put it there.
-        refused = self._at_once(visit, scope.get("method", ""), peer[0] if peer and peer[1] else None)
+        visit, method, client = Visit(self._enforcer, scope), scope.get("method", ""), scope.get("client")
+        peer = client[0] if client and client[1] else None  # no TCP peer has port 0: somebody has put it there
+        refused = self._at_once(visit, method, peer)
         if refused is LATER:
-            refused = await self._enforcer.decide_async(visit)
+            refused = await self._enforcer.decide_async(visit, method, peer)
         if refused is not None:
             await self._refuse(refused, visit, scope, receive, send)
             return

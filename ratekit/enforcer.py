@@ -93,8 +93,9 @@ class Enforcer:
             if wanted not in self._stores:
                 self._stores[wanted] = nearest.with_outage(wanted) if self.store.remote else nearest
         self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in self._policies}
-        straight = asks_nothing(self._policies) and not self.proxies.named and not self._awaited
-        self.at_once = self._straight(self._policies[0], nearest) if straight else self._later
+        plain = asks_nothing(self._policies) and not self.proxies.named
+        self._only = self._policies[0] if plain else None
+        self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
 
     def _straight(self, only: Prepared, store: Any) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
@@ -127,13 +128,18 @@ class Enforcer:
             return self.answer_to(error, visit)
         return refused
 
-    async def decide_async(self, visit: Visit) -> Refused | None:
-        """The decision on a visit, awaited."""
+    async def decide_async(self, visit: Visit, method: str = "", peer: str | None = None) -> Refused | None:
+        """The decision on a visit, awaited; with a method and a peer's address the straight way where there is one."""
         try:
-            refused: Refused | None = await _run_async(self._steps(visit))
+            if self._only is None or method not in UNMISTAKABLE or not peer:
+                refused: Refused | None = await _run_async(self._steps(visit))
+                return refused
+            policy, _, lines, *_ = self._only
+            decision: Decision = await self._hits[policy.name](by_address(peer), policy.cost, SPEND)
         except Exception as error:
             return self.answer_to(error, visit)
-        return refused
+        visit.lines, visit.decision = lines, decision
+        return None if decision else decision
 
     def _steps(self, visit: Visit) -> Steps:
         """One hit for all policies that apply; yields what must be awaited, and is sent what that gives."""

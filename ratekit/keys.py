@@ -68,6 +68,7 @@ class Proxies:
         self._unix = "unix" in trusted
         self._networks = tuple(_network(text) for text in trusted if text != "unix")
         self._header = header.lower()
+        self._trusts = lru_cache(maxsize=4096)(self._trusted)
 
     @property
     def named(self) -> bool:
@@ -93,7 +94,7 @@ class Proxies:
             return self._unix
         return bool(self._networks) and self._trusts(peer)
 
-    def _trusts(self, address: str) -> bool:
+    def _trusted(self, address: str) -> bool:
         try:
             parsed = ip_address(hop_of(address) or address)
         except ValueError:

@@ -87,6 +87,27 @@ def test_the_straight_way_and_the_long_one_tell_the_same(limits, peers):
         clock.advance(1)
 
 
+class Waited:
+    """A store that has to be awaited, as remote ones have."""
+
+    remote = False
+
+    def __init__(self, clock):
+        inner = AsyncMemoryStore(clock=clock)
+        self.compile, self.decide, self.forget, self.aclose = inner.compile, inner.decide, inner.forget, inner.aclose
+
+
+@pytest.mark.parametrize("limits", ["2/minute", "2/minute; 3/hour"])
+@given(peers=st.lists(st.sampled_from(PEERS), max_size=10))
+def test_the_straight_way_to_a_store_that_is_awaited_tells_the_same_as_the_long_one(limits, peers):
+    clock = ManualClock()
+    straight, long = (enforcer(Waited(clock), limits=limits) for _ in range(2))
+    for peer in peers:
+        visit = Visit(straight, ("GET", peer, ""))
+        assert straight.at_once(visit, "GET", peer) is LATER
+        assert told(visit, anyio.run(straight.decide_async, visit, "GET", peer)) == long_way(long, ("GET", peer, ""))
+
+
 @pytest.mark.parametrize(("method", "peer"), [("OPTIONS", "192.0.2.1"), ("options", "192.0.2.1"), ("", "192.0.2.1"), ("GET", None)])
 def test_what_may_be_a_preflight_or_has_no_peer_goes_the_long_way(method, peer):
     some = enforcer(AsyncMemoryStore(), limits="1/minute")
