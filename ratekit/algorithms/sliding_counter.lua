@@ -1,7 +1,7 @@
 -- sliding_counter: the twin of sliding_counter.py. State: 'C', start (7 bytes), current (5), previous (4).
 -- p: rule, mode, mark, mark, then cost (5), quota (6), period in us (7), unit in us (8), units (9).
 local function save(p, key)
-  call('SET', key, 'C' .. pack('>I7I5I4', p.start, p.current, p.previous), 'PXAT', ms_after(p.start + 2 * p[7]))
+  call('SET', key, pack('>I1I7I5I4', 67, p.start, p.current, p.previous), 'PXAT', ms_after(p.start + 2 * p[7]))
 end
 
 rules.sliding_counter = {

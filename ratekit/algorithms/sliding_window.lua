@@ -6,8 +6,18 @@ local function point(value, i)
   return unpack_at('>I7I5', value, i * POINT + 1)
 end
 
--- The first point in low..high whose time is at least `time`, or high + 1.
+-- The first point in low..high whose time is at least `time`, or high + 1. It is mostly one of the first: there it looks first, in
+-- steps that double, and halves what is left then.
 local function first_at(value, low, high, time)
+  local step = 1
+  while low <= high do
+    local probe = min(high, low + step - 1)
+    if (point(value, probe)) >= time then
+      high = probe - 1
+      break
+    end
+    low, step = probe + 1, step * 2
+  end
   while low <= high do
     local middle = floor((low + high) / 2)
     if (point(value, middle)) >= time then high = middle - 1 else low = middle + 1 end
@@ -18,7 +28,17 @@ end
 -- The time of the first point that takes the units since the base to `units`. The last point always does, and may be newer than
 -- its bytes in p.value.
 local function time_of(p, units)
-  local low, high = p.base + 1, p.n - 1
+  local low, high, step = p.base + 1, p.n - 1, 1
+  while low <= high do
+    local probe = min(high, low + step - 1)
+    local time, total = point(p.value, probe)
+    if (total - p.from) % WRAP >= units then
+      if step == 1 then return time end
+      high = probe - 1
+      break
+    end
+    low, step = probe + 1, step * 2
+  end
   while low <= high do
     local middle = floor((low + high) / 2)
     local _, total = point(p.value, middle)

@@ -25,7 +25,7 @@ end
 
 local function save(p, key)
   local n, period = p[6], p[7]
-  call('SET', key, 'T' .. pack('>I7I4I4I7', p.now + p.whole, p.rest, n, period), 'PXAT', ms_after(p.now + p.whole))
+  call('SET', key, pack('>I1I7I4I4I7', 84, p.now + p.whole, p.rest, n, period), 'PXAT', ms_after(p.now + p.whole))
   p.left, p.left_rest, p.n, p.written = p.whole, p.rest, n, period
 end
 
