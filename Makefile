@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: .venv/demo
 	$(BIN)/ratekit demo
 
-test: .venv/dev check redis
+test: .venv/dev .venv/bench check redis
 	$(BIN)/pytest
 
 # 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.

@@ -25,9 +25,10 @@ from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
+from ratekit.stores.memory import AsyncMemoryStore
 from ratekit.stores.naming import LONG, Canonical, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncStore, Compiled, Store, asks_of, async_many_of, many_of
+from ratekit.stores.protocol import AsyncStore, Compiled, Spend, Store, asks_of, async_many_of, many_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -190,6 +191,9 @@ class AsyncLimiter:
             Callable[[list[Canonical], int], Coroutine[Any, Any, list[Decision]]], async_many_of(self._store, self._plan)
         )
         self._lines: Lines[anyio.Event] = Lines()
+        if isinstance(self._store, AsyncMemoryStore) and type(self).hit is AsyncLimiter.hit:
+            memory = self._store.sync
+            self.__dict__["hit"] = _awaited(memory.spender(self._plan, partial(_spend, memory.compile(self._plan))))
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """Charge `cost` units to an identity if every limit has room, else charge nothing."""
@@ -240,6 +244,25 @@ class AsyncLimiter:
 
     def __repr__(self) -> str:
         return f"AsyncLimiter({', '.join(repr(str(limit)) for limit in self.limits)}, name={self.name!r})"
+
+
+def _awaited(spend: Spend) -> Callable[[Identity, int], Pending[Decision]]:
+    """What is known without waiting, as an answer that is awaited."""
+    new = object.__new__
+
+    async def answer(identity: Identity, cost: int) -> Decision:
+        return spend(identity, cost)
+
+    def hit(identity: Identity, cost: int = 1) -> Pending[Decision]:
+        if type(cost) is not int or not 1 <= cost <= MOST:
+            check_cost(cost)
+        if type(identity) is not str:
+            canonical(identity)
+        pending: Pending[Decision] = new(Pending)
+        pending.coroutine = answer(identity, cost)
+        return pending
+
+    return hit
 
 
 def _spend(decide: Compiled, identity: Identity, cost: int = 1) -> Decision:
