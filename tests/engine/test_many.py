@@ -52,7 +52,7 @@ def test_many_are_one_trip_for_each_512(kind, redis_url, redis_client, number, t
 @both
 def test_of_many_only_those_are_asked_that_are_not_known_to_be_refused(kind, redis_url, redis_client):
     with doors.opened(kind, redis_url, None) as door:
-        limiter = door.limiter("1/hour", name="known", deny_cache=60.0)
+        limiter = door.limiter("1/hour", name="known of many", deny_cache=60.0)
         limiter.hit_many(["ann", "ann", "bob"])
         before = servers.calls_of(redis_client, "evalsha", "eval")
         ann, bob, eve = limiter.hit_many(["ann", "bob", "eve"])
