@@ -12,7 +12,7 @@ demo: .venv/demo
 	$(BIN)/ratekit demo
 
 test: .venv/dev .venv/bench check redis
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.
 test-long: .venv/dev redis

@@ -13,6 +13,12 @@ from ratekit import AsyncLimiter, ConfigurationError, Limiter, open_async_store,
 from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
 
+@pytest.fixture
+def own_url(redis_url):
+    """A database that no other test opens: a limiter that a test has left open holds a store of the whole process."""
+    return redis_url.replace("/0", "/5")
+
+
 def connected(client):
     return len([one for one in client.client_list() if one["name"] == "" and one["cmd"] != "client|list"])
 
@@ -46,10 +52,10 @@ def test_memory_is_one_store_per_process():
     assert open_async_store("memory://").sync is open_store("memory://")
 
 
-def test_one_url_is_one_store_until_its_last_holder_closes_it(redis_url, redis_client):
-    one, other = open_store(redis_url), open_store(redis_url)
+def test_one_url_is_one_store_until_its_last_holder_closes_it(own_url, redis_client):
+    one, other = open_store(own_url), open_store(own_url)
     assert one is other
-    limiters = [Limiter("5/minute", store=redis_url, **PATIENT) for _ in range(2)]
+    limiters = [Limiter("5/minute", store=own_url, **PATIENT) for _ in range(2)]
     limiters[0].hit("ann")
     one.close()
     other.close()
@@ -57,7 +63,7 @@ def test_one_url_is_one_store_until_its_last_holder_closes_it(redis_url, redis_c
     limiters[0].close()
     assert limiters[1].hit("ann").remaining == 3
     limiters[1].close()
-    fresh = open_store(redis_url)
+    fresh = open_store(own_url)
     assert fresh is not one
     fresh.close()
 
@@ -117,15 +123,15 @@ def test_one_async_limiter_lives_through_several_event_loops(redis_url):
     assert (done.stdout.strip(), done.stderr) == ("[3, 4] [1, 2] 0", "")
 
 
-def test_connections_are_gone_after_the_last_close(redis_url, redis_client):
+def test_connections_are_gone_after_the_last_close(own_url, redis_client):
     before = connected(redis_client)
-    limiter = Limiter("5/minute", store=redis_url, **PATIENT)
+    limiter = Limiter("5/minute", store=own_url, **PATIENT)
     limiter.hit("ann")
     assert connected(redis_client) > before
     limiter.close()
 
     async def main():
-        async with AsyncLimiter("5/minute", store=redis_url, **PATIENT) as other:
+        async with AsyncLimiter("5/minute", store=own_url, **PATIENT) as other:
             await asyncio.gather(*(other.hit("ann") for _ in range(5)))
 
     asyncio.run(main())
