@@ -12,16 +12,18 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
+from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
-from ratekit.enforcer import LATER, Enforcer, Refused
+from ratekit.enforcer import LATER, Enforcer, Later, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
 from ratekit.http.fields import retry_after_fields
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit
-from ratekit.policy import Policy
+from ratekit.policy import Match, Policy, matcher_of
 from ratekit.request import Request
+from ratekit.startup import started
 from ratekit.stores.protocol import AsyncStore
 
 Scope = MutableMapping[str, Any]
@@ -46,10 +48,16 @@ class RateLimitMiddleware:
     or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. Raises ConfigurationError
     for what cannot be, when the application starts.
 
+    When a Starlette or FastAPI application starts, its routes are looked at: what is probably not meant is a warning in the log, and
+    with `strict` the application does not start; then a route without a limit is refused, too, unless `unlimited` patterns name it.
+    FastAPI's OpenAPI shows the 429.
+
     >>> from starlette.applications import Starlette
     >>> app = Starlette()
     >>> app.add_middleware(RateLimitMiddleware, limits="100/minute")
     """
+
+    __ratekit__ = MIDDLEWARE
 
     def __init__(
         self,
@@ -66,6 +74,8 @@ class RateLimitMiddleware:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        strict: bool = False,
+        unlimited: Match | None = None,
     ) -> None:
         self.app = app
         self.on_refused = on_refused
@@ -82,7 +92,11 @@ class RateLimitMiddleware:
             on_outage=on_outage,
             deny_cache=deny_cache,
         )
-        self._at_once = self._enforcer.at_once
+        matcher_of(unlimited)
+        self.policies = tuple(policies or ()) if limits is None else (Policy("default", limits),)
+        self.store = store
+        self._strict, self._unlimited = strict, unlimited
+        self._at_once: Callable[[Visit, str, str | None], Refused | Later | None] = self._at_first
         self._rewritten = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,6 +120,19 @@ class RateLimitMiddleware:
             await self._refuse(self._enforcer.answer_to(error, visit), visit, scope, receive, send)
         finally:
             VISIT.reset(token)
+
+    def _started(self, scope: Scope) -> None:
+        self._at_once = self._enforcer.at_once
+        started(self, scope.get("app"), strict=self._strict, unlimited=self._unlimited)
+
+    def _at_first(self, visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
+        """The first request of an application whose start-up was not run, as that of a mounted one is not."""
+        try:
+            self._started(visit.native)
+        except ConfigurationError as error:
+            answer = self._enforcer.answer_to(error, visit)
+            self._at_once = lambda visit, method, peer: answer  # strict: nothing is served
+        return self._at_once(visit, method, peer)
 
     async def _refuse(self, refused: Refused, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's stead."""
@@ -154,6 +181,12 @@ class RateLimitMiddleware:
             return first.pop() if first else await receive()
 
         async def send_and_close(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                try:
+                    self._started(scope)  # with the routes that the application's own start-up has added
+                except ConfigurationError as error:
+                    log.critical("rate limiting: %s", error)
+                    message = {"type": "lifespan.startup.failed", "message": f"rate limiting: {error}"}
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
                 await self._enforcer.aclose()
             await send(message)

@@ -17,6 +17,7 @@ from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import address
 from ratekit.limit import Limit, limits_of
 from ratekit.limiter import AsyncLimiter, Limiter, check_cost, check_timeout
+from ratekit.routes import Standing
 from ratekit.stores.naming import plan_of
 from ratekit.stores.protocol import AsyncStore, Store
 
@@ -61,7 +62,10 @@ def rate_limit(
 
     def decorate(function: F) -> F:
         call = _Call(function, parsed, limiter, key=key, cost=cost, wait=wait, store=store, prefix=prefix)
-        return cast("F", call.wrap_async() if call.is_async else call.wrap())
+        limited: Any = call.wrap_async() if call.is_async else call.wrap()
+        standing = Standing(call.label, parsed if limiter is None else limiter.limits, store)
+        limited.__ratekit__ = (*getattr(function, "__ratekit__", ()), standing)
+        return cast("F", limited)
 
     return decorate
 

@@ -13,9 +13,14 @@ from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
 
 
+def said_off() -> bool:
+    """Whether RATEKIT_ENABLED says that nothing is to be limited."""
+    return os.environ.get("RATEKIT_ENABLED", "1").lower() in ("0", "false", "no", "off")
+
+
 def switched_off() -> bool:
-    """Whether RATEKIT_ENABLED says that nothing is to be limited; warns when it does."""
-    if os.environ.get("RATEKIT_ENABLED", "1").lower() not in ("0", "false", "no", "off"):
+    """`said_off`, with a warning when it is."""
+    if not said_off():
         return False
     warnings.warn("RATEKIT_ENABLED switches all rate limiting off: unset it to limit again", RateKitWarning, stacklevel=3)
     return True

@@ -22,7 +22,12 @@ EXTRAS = {
     "plot": {"matplotlib"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
-NEEDS = {"ratekit.cli": ("cli", "cli"), "ratekit.kv.cloudflare": ("frameworks", "kv"), "ratekit.kv.serve": ("frameworks", "demo")}
+NEEDS = {
+    "ratekit.cli": ("cli", "cli"),
+    "ratekit.fastapi": ("frameworks", "fastapi"),
+    "ratekit.kv.cloudflare": ("frameworks", "kv"),
+    "ratekit.kv.serve": ("frameworks", "demo"),
+}
 """Which of EXTRAS a module cannot do without, and the extra that it then names."""
 BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "opening", "socket", "store", "trip", "wire"))
 """Their package says what is missing."""
