@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ratekit.cli.demo import demo
+from ratekit.cli.edge import edge
 from ratekit.cli.explain import parse
 from ratekit.cli.replay import replay
 from ratekit.cli.state import peek, reset
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("edge")(edge)
 app.command("replay")(replay)
 app.command("peek")(peek)
 app.command("reset")(reset)

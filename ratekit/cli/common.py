@@ -3,9 +3,11 @@ What the commands share: their options, two consoles, and how they say that some
 """
 
 import json
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
@@ -29,6 +31,20 @@ StoreUrl = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 Name = Annotated[str, typer.Option(metavar="TEXT", help="The limiter's name=.")]
 Prefix = Annotated[str, typer.Option(metavar="TEXT", help="The limiter's prefix=.")]
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that a server which it started ends with it."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

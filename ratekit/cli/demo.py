@@ -3,17 +3,13 @@
 """
 
 import asyncio
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ratekit.cli.common import ERR, OUT, plainly, printable
+from ratekit.cli.common import ERR, OUT, ended_by_signals, plainly, printable
 from ratekit.cli.demo_server import Server, ServerFailed, serving
 from ratekit.errors import ConfigurationError, MissingExtra
 from ratekit.stores.off import switched_off
@@ -38,7 +34,7 @@ def demo(store: Store = "memory://", seconds: Seconds = 15, plot: Picture = Path
 
     Exit code 1 when anything happened that should not: a steady user refused, a scraper let in, an error.
     """
-    with plainly(), _ended_by_signals():
+    with plainly(), ended_by_signals():
         missing = [name for name in NEEDS if find_spec(name) is None]
         if missing:
             raise MissingExtra("the demo", " and ".join(missing), "demo")
@@ -106,17 +102,3 @@ def _draw(traffic: "Traffic", plot: Path) -> None:
         OUT.print(f"\nNo picture: {error}")
     else:
         OUT.print(f"\nThe picture: {plot.absolute()}")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the demonstration as Ctrl-C does, so that the server ends with it."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

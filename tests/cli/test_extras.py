@@ -46,3 +46,18 @@ def test_the_demo_says_what_it_needs(package):
 def test_the_other_commands_need_neither_a_server_nor_redis(line, arguments):
     done = run_without(["uvicorn", "starlette", "httpx", "redis"], *arguments, stdin=line("10:00:00"))
     assert done.returncode == 0, done.stderr
+
+
+def test_without_matplotlib_the_edge_is_shown_without_pictures_unless_they_are_asked_for(tmp_path):
+    done = run_without(["matplotlib"], "edge", "cost")
+    assert done.returncode == 0, done.stderr
+    assert "No pictures: " in done.stderr
+    done = run_without(["matplotlib"], "edge", "cost", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'ratekit[plot]'" in done.stderr
+
+
+def test_the_edge_needs_neither_redis_nor_httpx_nor_a_server():
+    done = run_without(["redis", "httpx", "uvicorn", "starlette", "matplotlib"], "edge", "latency", "constraint", "cost")
+    assert done.returncode == 0, done.stderr
+    assert "Redis: skipped, its client is not installed: pip install 'ratekit[redis]'" in done.stdout

@@ -22,7 +22,7 @@ class Cell(NamedTuple):
 
 
 SCENARIOS: Final = ("hot read", "cold read", "single write", "read after write")
-PUBLISHED: Final = {
+PUBLISHED: Final[dict[str, dict[str, Cell]]] = {
     "kv": dict(zip(SCENARIOS, (Cell(2.6, 5.8), Cell(30.6, 45.6), Cell(171.8, 253.2), Cell(176.2, 260.6)), strict=True)),
     "upstash": dict(zip(SCENARIOS, (Cell(5.6, 8.8), Cell(6.8, 28.2), Cell(6.2, 8.6), Cell(24.8, 37.0)), strict=True)),
 }
