@@ -29,6 +29,11 @@ def probe_of(plan: Plan) -> Sequence[Ask]:
     What a probe asks: the script and a write, as hits do, under the prefix that they are permitted, on a key that no name can spell.
     """
     prefix, _, _ = plan[0][1].head.partition(":{")
+    return probe_under(prefix)
+
+
+def probe_under(prefix: str) -> Sequence[Ask]:
+    """What a probe asks under a prefix as it stands in keys."""
     return [Ask(_PROBE, Space(f"{prefix}:{{!:", f"}}:::{_PROBE.label}"), "probe", SPEND, 1)]
 
 
@@ -98,6 +103,30 @@ class Gate:
                 self._circuit.seed(rule, space, identity, *other[1:])
 
 
+Claimed = tuple["Gate", Canonical, int]
+"""A limiter's part in a hit that several limiters have a say in: who is charged there, and how much."""
+
+
+def refused_by(parts: Sequence[Claimed], now: int) -> dict[int, Decision]:
+    """
+    Which parts of one hit are known to be refused, by their place. What the others would say is not known then, so a client is told
+    of these alone.
+    """
+    told = ((i, gate.denials.refuse(identity, cost, now)) for i, (gate, identity, cost) in enumerate(parts))
+    return {i: refusal for i, refusal in told if refusal is not None}
+
+
+def answered_to(parts: Sequence[Claimed], decisions: Sequence[Decision], sent: int) -> None:
+    """
+    Keep what an answer of the store to one hit says of its parts, in order: of a refused hit the refusals, each where it belongs;
+    of an admitted one all that is affected.
+    """
+    admitted = all(decisions)
+    for (gate, identity, _), decision in zip(parts, decisions, strict=True):
+        if gate.denials.knows(identity) if admitted else not decision:
+            gate.denials.learn(identity, decision, sent, gate.clock())
+
+
 def instead(asks: Sequence[Ask], on_outage: OnOutage) -> Decision:
     """Everything is as new ("open"), or nothing can be said ("closed": raises StoreUnavailable)."""
     parts = [_colored(part, on_outage) for part in decisions_of(asks, all_new(asks))]
@@ -110,6 +139,11 @@ def instead(asks: Sequence[Ask], on_outage: OnOutage) -> Decision:
 
 def _colored(decision: Decision, source: str) -> Decision:
     return Decision((*decision[:5], source, True, None, tuple(_colored(part, source) for part in decision[8])))
+
+
+def left_alone() -> StoreUnavailable:
+    """What a counter is told while the store is not asked."""
+    return StoreUnavailable("the store is away and is left alone for now: nothing was counted")
 
 
 def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) -> None:

@@ -7,15 +7,17 @@ background. A request never waits for a connection that is known to be gone, and
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone
 from ratekit.guard import Health
+from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
@@ -30,6 +32,7 @@ class GuardedStore:
         check_budget(budget)
         check_outage(on_outage)
         self._store = store
+        self._counting: Any = store  # those that can
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
         self._circuit = circuit_of(store)
@@ -110,6 +113,38 @@ class GuardedStore:
                 forget_given(self._circuit, asks)
         self._watch()
         return decided_instead(self._circuit, asks, self._on_outage)
+
+    def gate(self, plan: Plan) -> Gate:
+        """What stands before this store for a plan that has been compiled."""
+        return self._gates[plan]
+
+    def with_outage(self, on_outage: OnOutage) -> "GuardedStore":
+        """The same store and circuit under another outage policy."""
+        return GuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
+
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
+        return self._count(self._counting.count, key, command)
+
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys."""
+        answers: list[Any] = self._count(self._counting.count_many, jobs)
+        return answers
+
+    def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
+        ticket = self._circuit.guard.ticket
+        if not ticket:
+            self._watch()
+            raise left_alone()
+        try:
+            answer = ask(*words, self._budget)
+        except StoreError as error:
+            self._circuit.failed(error, ticket)
+            self._watch()
+            raise
+        if self._circuit.guard.troubled:
+            self._circuit.succeeded(ticket)
+        return answer
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; never locally: raises StoreUnavailable."""

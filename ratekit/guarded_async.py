@@ -3,15 +3,16 @@ Guarded, for event loops: `guarded.py`, awaited.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone
 from ratekit.guard import Health
+from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, AsyncStore, Seens, async_many_of
@@ -29,6 +30,7 @@ class AsyncGuardedStore:
         check_budget(budget)
         check_outage(on_outage)
         self._store = store
+        self._counting: Any = store  # those that can
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
         self._circuit = circuit_of(store)
@@ -105,6 +107,10 @@ class AsyncGuardedStore:
         self._watch()
         return decided_instead(self._circuit, asks, self._on_outage)
 
+    def gate(self, plan: Plan) -> Gate:
+        """What stands before this store for a plan that has been compiled."""
+        return self._gates[plan]
+
     def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
         """The same store and circuit under another outage policy."""
         return AsyncGuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
@@ -119,6 +125,30 @@ class AsyncGuardedStore:
             self._watch()
             if error.fault == "refused":
                 raise
+
+    async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
+        return await self._count(self._counting.count, key, command)
+
+    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys."""
+        answers: list[Any] = await self._count(self._counting.count_many, jobs)
+        return answers
+
+    async def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
+        ticket = self._circuit.guard.ticket
+        if not ticket:
+            self._watch()
+            raise left_alone()
+        try:
+            answer = await ask(*words, self._budget)
+        except StoreError as error:
+            self._circuit.failed(error, ticket)
+            self._watch()
+            raise
+        if self._circuit.guard.troubled:
+            self._circuit.succeeded(ticket)
+        return answer
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; never locally: raises StoreUnavailable."""

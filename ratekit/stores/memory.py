@@ -14,6 +14,7 @@ from typing import Any, Final
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
 from ratekit.decision import Decision, Seen
 from ratekit.errors import ConfigurationError
+from ratekit.stores.counting import Cells, Command, Job
 from ratekit.stores.latch import Latch
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, Spend, hit
@@ -53,6 +54,9 @@ class MemoryStore:
         self._clock = clock
         self._lock = Latch()
         self._tables = Tables(max_keys)
+        self._cells = Cells(max_keys)
+        # Counters have dates: the machine's own, as it was when the store was made, and then as the clock moves on.
+        self._epoch = time.time_ns() // 1000 - monotonic() if clock is monotonic else 0
 
     def __len__(self) -> int:
         """The keys held, shared buckets not counted."""
@@ -108,6 +112,17 @@ class MemoryStore:
             now = self._clock()
             state = rule.restore(seen, now - ago)
             self._tables.save(self._tables.place(self._tables.of(rule, space), identity, now), state)
+
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers; raises StoreError when there is no room for a new key."""
+        with self._lock:
+            return self._cells.run(key, command, self._clock() + self._epoch)
+
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, all at one instant."""
+        with self._lock:
+            now = self._clock() + self._epoch
+            return [self._cells.run(key, command, now) for key, command in jobs]
 
     def now(self) -> int:
         """Microseconds of this store's clock."""
@@ -208,6 +223,14 @@ class AsyncMemoryStore:
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; buckets that it shares with others stay as they are."""
         self.sync.forget(spaces, identity)
+
+    async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers; raises StoreError when there is no room for a new key."""
+        return self.sync.count(key, command)
+
+    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, all at one instant."""
+        return self.sync.count_many(jobs)
 
     async def aclose(self) -> None:
         """Nothing is held but memory."""

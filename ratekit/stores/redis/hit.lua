@@ -3,11 +3,11 @@
 -- KEYS      the keys of all limits of all hits, in order
 -- ARGV[1]   now in us, or '' for the server's own clock
 -- ARGV[2..] in pairs: a JSON text, and how many hits in a row it is for. It says of each limit [rule, mode, mark, mark, the rule's
---           numbers ...]
+--           numbers ...]; or it is a counter's command, alone: [kind, COUNT, what the kind is told ...]
 -- Reply     now, then per limit 1 or 0 (it fits or not) and what its rule saw: integers only
 --
 -- A limit's table `p` is also where its rule keeps what it loaded, from one hit to the next: no hit makes tables of its own.
-local LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE = 0, 1, 2, 3, 4, 5
+local LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE, COUNT = 0, 1, 2, 3, 4, 5, 6
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -36,6 +36,12 @@ for i = 2, #ARGV, 2 do
       end
       n = seen(p, out, n + 1)
     end
+    at = at + hits
+  elseif many == 1 and limits[1][2] == COUNT then
+    -- A counter refuses nothing and knows itself what is to be done.
+    local p = limits[1]
+    local count = rules[p[1]]
+    for k = at + 1, at + hits do n = count(p, KEYS[k], now, out, n) end
     at = at + hits
   else
     for _ = 1, hits do

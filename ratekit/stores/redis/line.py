@@ -199,7 +199,8 @@ class Line(asyncio.Protocol):
             fail(trip.runs, translated(redis.exceptions.ResponseError(str(reply))))
             return
         try:
-            sound(reply, sum([run.label.width * run.hits for run in trip.runs]))
+            lists = any(run.label.lists for run in trip.runs)
+            sound(reply, sum([run.label.width * run.hits for run in trip.runs]), lists=lists)
         except StoreError as error:
             fail(trip.runs, error)
             return

@@ -8,7 +8,7 @@ from operator import methodcaller
 from typing import Any, Final, Literal
 
 from ratekit.errors import StoreError
-from ratekit.stores.redis.script import Label, decisions
+from ratekit.stores.redis.script import Label, counts, decisions
 
 DONE: Final = methodcaller("done")
 
@@ -32,10 +32,11 @@ class Run:
 
     def settle(self, reply: Sequence[int], at: int) -> None:
         """Answer everybody who still waits; the integers of this run begin at `at`."""
+        read = counts if self.label.counts else decisions
         if self.wants == "each":
-            answers: Sequence[Any] = decisions(self.label, reply, at, self.hits)
+            answers: Sequence[Any] = read(self.label, reply, at, self.hits)
         elif self.wants == "all":
-            answers = (decisions(self.label, reply, at, self.hits),)
+            answers = (read(self.label, reply, at, self.hits),)
         else:
             answers = ((reply, at),)
         for future, answer in zip(self.futures, answers, strict=True):

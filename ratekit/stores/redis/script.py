@@ -19,12 +19,18 @@ from ratekit.algorithms import ALGORITHMS, SPEND, Mark, Rule
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
+from ratekit.stores.counting import Command
 from ratekit.stores.naming import Canonical, Plan, escaped
 from ratekit.stores.protocol import Ask, Seens
 
 _make: Final[Callable[[type[Decision], tuple[Any, ...]], Decision]] = tuple.__new__
 
 _ONE: Final = 1
+INTEGERS: Final = frozenset((int,))
+LISTS: Final = frozenset((int, list))
+
+COUNT: Final = 6
+"""Where a hit says its mode: this is no hit but a counter's command."""
 
 MOST_TOGETHER: Final = 512
 """Hits in one command, so that none keeps the server from others for long."""
@@ -50,13 +56,18 @@ class Fact(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a hit says besides its keys: its line of numbers, how many keys and integers it takes, which rules it needs."""
+    """
+    What a hit says besides its keys: its line of numbers, how many keys and integers it takes, which rules it needs. A counter's
+    command `counts`, and may answer with lists.
+    """
 
     line: str
     keys: int
     width: int
     rules: Rules
     facts: tuple[Fact, ...]
+    counts: bool = False
+    lists: bool = False
 
 
 Parcel = tuple[Sequence[str], Label]
@@ -69,6 +80,10 @@ def script_for(rules: Rules) -> Script:
     here, twins = resources.files("ratekit.stores.redis"), resources.files("ratekit.algorithms")
     # Each rule in a block of its own, so that its locals are its own.
     blocks = [f"do\n{(twins / f'{name}.lua').read_text('utf-8')}end" for name in ALGORITHMS if name in rules]
+    if kinds := sorted(rules.difference(ALGORITHMS)):
+        counters = resources.files("ratekit.counters")
+        blocks += [(counters / "common.lua").read_text("utf-8")]
+        blocks += [f"do\n{(counters / f'{kind}.lua').read_text('utf-8')}end" for kind in kinds]
     text = "\n".join([(here / "prelude.lua").read_text("utf-8"), *blocks, (here / "hit.lua").read_text("utf-8")])
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -80,6 +95,13 @@ def label_of(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> Label:
     facts = tuple([Fact(rule.limit, rule.read, cost, 1 + rule.width) for rule, _, cost, _ in asked])
     rules = frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
     return Label(json.dumps(rows, separators=(",", ":")), len(rows), sum([fact.width for fact in facts]), rules, facts)
+
+
+@lru_cache(maxsize=4096)
+def label_for(command: Command) -> Label:
+    """The label of a counter's command."""
+    line = json.dumps([[command.kind, COUNT, *command.words]], separators=(",", ":"))
+    return Label(line, 1, command.width, frozenset((command.kind,)), (), counts=True, lists=command.lists)
 
 
 NOTHING: Final = Label("[]", 0, 0, frozenset(), ())
@@ -109,7 +131,7 @@ def command(keys: list[str], rows: Iterable[tuple[Label, int]], script: Script, 
 
 def checked(parcels: Sequence[Parcel], reply: object) -> list[int]:
     """The reply; raises StoreError where it is not one of this script's."""
-    return sound(reply, width_of(parcels))
+    return sound(reply, width_of(parcels), lists=any(label.lists for _, label in parcels))
 
 
 def width_of(parcels: Sequence[Parcel]) -> int:
@@ -117,9 +139,9 @@ def width_of(parcels: Sequence[Parcel]) -> int:
     return sum([label.width for _, label in parcels])
 
 
-def sound(reply: object, width: int) -> list[int]:
-    """A reply that has so many integers besides the time; raises StoreError where it has not."""
-    if not isinstance(reply, list) or len(reply) != 1 + width or set(map(type, reply)) != {int}:
+def sound(reply: object, width: int, *, lists: bool = False) -> list[int]:
+    """A reply that has so many integers besides the time, or `lists` among them; raises StoreError where it has not."""
+    if not isinstance(reply, list) or len(reply) != 1 + width or not set(map(type, reply)) <= (LISTS if lists else INTEGERS):
         said = str(reply)[:100]
         raise StoreError(f"the server's reply {said!r} is not one of ratekit's script: {1 + width} integers", "server")
     return reply
@@ -157,6 +179,12 @@ def decisions(label: Label, reply: Sequence[int], at: int, hits: int) -> list[De
         strict=False,
     )
     return list(map(_make, repeat(Decision), items))
+
+
+def counts(label: Label, reply: Sequence[Any], at: int, many: int) -> list[Any]:
+    """What a counter's commands in a row that bear one label answered: their items begin at `at`."""
+    width, end = label.width, at + label.width * many
+    return [*reply[at:end]] if width == 1 else [tuple(reply[i : i + width]) for i in range(at, end, width)]
 
 
 def _parts(label: Label, row: Seen) -> list[Decision]:

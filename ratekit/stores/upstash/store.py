@@ -4,14 +4,15 @@ UpstashStore and AsyncUpstashStore: thin shells around one line of requests and 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ratekit.algorithms import LOOK
 from ratekit.decision import Decision
+from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens
-from ratekit.stores.redis.script import Route, packed, seens
+from ratekit.stores.redis.script import Route, counts, label_for, packed, seens
 from ratekit.stores.upstash.address import address_of
 from ratekit.stores.upstash.line import ABANDON, Line, Reply, client_maker
 from ratekit.stores.upstash.thread import LoopThread
@@ -106,6 +107,15 @@ class UpstashStore:
         """Make the keys of an identity as new."""
         self._thread.run(lambda line: line.command("DEL", *(space.key(identity) for space in spaces)), ABANDON)
 
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers."""
+        return self.count_many(((key, command),), budget)[0]
+
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, in as few requests as there can be."""
+        seconds = self._budget if budget is None else budget
+        return self._thread.run(lambda line: _counted(line, jobs, seconds), seconds)
+
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
@@ -166,6 +176,14 @@ class AsyncUpstashStore:
         """Make the keys of an identity as new."""
         await self._line().command("DEL", *(space.key(identity) for space in spaces))
 
+    async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers."""
+        return (await _counted(self._line(), ((key, command),), budget))[0]
+
+    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, in as few requests as there can be."""
+        return await _counted(self._line(), jobs, budget)
+
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
@@ -187,6 +205,15 @@ class AsyncUpstashStore:
                 del self._lines[ended]
             line = self._lines[loop] = Line(self._new_client, self._budget, self.clock, self._tokens)
         return line
+
+
+async def _counted(line: Line, jobs: Sequence[Job], seconds: float | None) -> list[Any]:
+    labels = [label_for(command) for _, command in jobs]
+    asked = [
+        line.call(((key,), label), looks=command.looks, budget=seconds) for (key, command), label in zip(jobs, labels, strict=True)
+    ]
+    replies = await asyncio.gather(*asked)
+    return [counts(label, reply, at, 1)[0] for label, (reply, at) in zip(labels, replies, strict=True)]
 
 
 def _looks(asks: Sequence[Ask]) -> bool:

@@ -1,0 +1,3 @@
+"""
+Counters: they never refuse, they only count; and ConcurrencyLimiter beside them. Commands travel in the trips that hits travel in.
+"""
