@@ -284,6 +284,17 @@ def test_a_reservation_is_settled(world):
     assert limiter.peek("bob").remaining == 100
 
 
+def test_what_is_given_back_while_nothing_is_heard_counts_at_once_and_is_no_warning(world, caplog):
+    store = node(world)
+    limiter = Limiter(HOURLY, store=store)
+    world.fail("server", lasts=30)
+    run(world, 10, store)
+    with limiter.reserve("ann", cost=40) as reservation:
+        decision = reservation.commit(10)
+    assert (decision.degraded, decision.remaining) == (True, 90)
+    assert not caplog.records
+
+
 def test_several_limits_admit_together_or_not_at_all(world):
     limiter = Limiter("3/hour fixed_window", "5/day fixed_window", store=node(world))
     assert [bool(limiter.hit("ann")) for _ in range(5)] == [True, True, True, False, False]
