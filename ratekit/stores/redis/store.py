@@ -5,6 +5,7 @@ RedisStore and AsyncRedisStore: thin shells around one script.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import redis.asyncio
@@ -12,11 +13,12 @@ import redis.asyncio
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError
+from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.line import Line
-from ratekit.stores.redis.script import MOST_TOGETHER, Route, decisions, packed, seens
+from ratekit.stores.redis.script import MOST_TOGETHER, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import FAULTS, connection_options, translated
 
@@ -82,6 +84,23 @@ class RedisStore:
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
         self._trips.command("DEL", *(space.key(identity) for space in spaces), patience=PATIENCE)
+
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers; one trip, with the hits and commands of others."""
+        label = label_for(command)
+        reply, at = self._trips.call((((key,), label),), self._budget if budget is None else budget)
+        return counts(label, reply, at, 1)[0]
+
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, in one trip for each MOST_TOGETHER of them."""
+        seconds, answers = self._budget if budget is None else budget, []
+        for first in range(0, len(jobs), MOST_TOGETHER):
+            parcels = [((key,), label_for(command)) for key, command in jobs[first : first + MOST_TOGETHER]]
+            reply, at = self._trips.call(parcels, seconds)
+            for _, label in parcels:
+                answers += counts(label, reply, at, 1)
+                at += label.width
+        return answers
 
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
@@ -154,6 +173,21 @@ class AsyncRedisStore:
             raise translated(error) from error
         finally:
             await connection.disconnect(nowait=True)
+
+    def count(self, key: str, command: Command, budget: float | None = None) -> "asyncio.Future[Any]":
+        """What a counter's command on a key answers; one trip, with the hits and commands of others."""
+        line = self._lines.get(asyncio.get_running_loop()) or self._line()
+        return line.call([key], label_for(command), None if budget == self._budget else budget)
+
+    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, in one trip for each MOST_TOGETHER of them."""
+        line, own, rides = self._line(), None if budget == self._budget else budget, []
+        for command, some in groupby(jobs, lambda job: job[1]):
+            keys = [key for key, _ in some]
+            for first in range(0, len(keys), MOST_TOGETHER):
+                part = keys[first : first + MOST_TOGETHER]
+                rides.append(line.ride(part, label_for(command), len(part), "all", own))
+        return [answer for answers in await asyncio.gather(*rides) for answer in answers]
 
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
