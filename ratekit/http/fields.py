@@ -1,27 +1,22 @@
 """
-Header fields: RateLimit-Policy and RateLimit as structured fields (draft-ietf-httpapi-ratelimit-headers-10), Retry-After.
+Header fields: RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11, or an older form), Retry-After.
 
-One item per limit that applied. The first names what is promised (`q` units in a window of `w` seconds), the second what is left
-(`r` units now, more in `t` seconds).
+One item per limit that applied. The first field names what is promised (`q` units in a window of `w` seconds), the second what is
+left (`r` units now, more in `t` seconds).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from random import randrange
 from typing import Final, NamedTuple
 
 from ratekit.decision import NEVER, Decision, Figures
+from ratekit.http.forms import FORMS, SECOND, Fields, Left, partition, string
+from ratekit.http.headers import DEFAULT, Headers
 from ratekit.limit import Limit
-
-Fields = list[tuple[bytes, bytes]]
 
 Named = tuple[tuple[str, Limit], ...]
 """Limits, each with the name of its policy."""
-
-
-Left = tuple[int, int]
-"""Units that are left, and the whole seconds until there are more, 0 when all are there."""
-
-SECOND: Final = 1_000_000
 
 
 class Applied(NamedTuple):
@@ -31,47 +26,95 @@ class Applied(NamedTuple):
     decision: Decision
 
 
+def left(figures: Figures) -> Left:
+    """What the newest form says of figures."""
+    _, remaining, more, _ = figures
+    return remaining, -(-more // SECOND)
+
+
+def retry_after(wait: int) -> int | None:
+    """Microseconds as the whole seconds of a Retry-After: rounded up, at least 1; None where the cost can never fit."""
+    return None if wait >= NEVER else max(1, -(-wait // SECOND))
+
+
 class Lines:
     """
-    The RateLimit fields of some limits. What is the same in every answer is worked out once, and a request costs its numbers.
+    The fields of some limits. What is the same in every answer is worked out once, and a request costs its numbers.
 
     `labels` are one per limit: its own name, else its policy's, with the period in seconds, then the algorithm, where that would
-    repeat.
+    repeat. `partitions` are one per limit, too, where they are told; "" for none.
     """
 
-    __slots__ = ("_heads", "_policy", "labels", "named", "of")
+    __slots__ = ("_writers", "headers", "labels", "left", "named", "newest", "of", "partitions", "retry_after")
 
-    def __init__(self, named: Named) -> None:
-        self.named = named
+    def __init__(self, named: Named, headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> None:
+        self.named, self.headers = named, headers
+        self.partitions = (*partitions, *("",) * (len(named) - len(partitions)))
         self.labels = _labels_of(named)
-        promises = (f"{_string(label)}{_promise(limit)}" for label, (_, limit) in zip(self.labels, named, strict=True))
-        self._policy = (b"ratelimit-policy", ", ".join(promises).encode("ascii"))
-        self._heads = [f"{_string(label)};r=" for label in self.labels]
-        self.of = _of_one(self._policy, self._heads[0]) if len(named) == 1 else self._of_all
-        """Both fields, for a decision on all of the limits."""
+        limits = [limit for _, limit in named]
+        self._writers = [FORMS[form].write(self.labels, limits, self.partitions) for form in headers.forms]
+        self.newest = all(FORMS[form].now for form in headers.forms)
+        self.left: Callable[[Figures], Left] = left if self.newest else self._left
+        """What the fields say of figures."""
+        self.retry_after: Callable[[int], int | None] = self._jittered if headers.retry_jitter else retry_after
+        """Microseconds as the seconds of a Retry-After."""
+        alone = self.newest and len(named) == 1 and headers.forms != ("none",)
+        self.of: Callable[[Decision], Fields] = self._of_one() if alone else self._of_all
+        """The fields, for a decision on all of the limits."""
+
+    def _of_one(self) -> Callable[[Decision], Fields]:
+        # The way of most requests: one frame.
+        (policy, _), head, tail = self.saying([(0, 0)]), f"{string(self.labels[0])};r=", partition(self.partitions[0])
+
+        def of(decision: Decision) -> Fields:
+            _, remaining, more, _ = decision.figures
+            state = f"{head}{remaining};t={-(-more // SECOND)}" if more else f"{head}{remaining}"
+            return [policy, (b"ratelimit", state.encode())]
+
+        def of_partition(decision: Decision) -> Fields:
+            policy, (name, state) = of(decision)
+            return [policy, (name, state + tail.encode())]
+
+        return of_partition if tail else of
 
     def _of_all(self, decision: Decision) -> Fields:
-        return self.saying([left(part.figures) for part in decision.details])
+        return self.saying_of(decision.details)
 
-    def saying(self, lefts: Iterable[Left]) -> Fields:
-        """Both fields, for what is left of each limit in order."""
-        return [self._policy, (b"ratelimit", ", ".join(map(_item, self._heads, lefts)).encode("ascii"))]
+    def _left(self, figures: Figures) -> Left:
+        wait, remaining, more, reset = figures
+        seconds = -(-(wait if 0 < wait < NEVER else reset) // SECOND)
+        return remaining, -(-more // SECOND), seconds, int(self.headers.clock()) + seconds
+
+    def _jittered(self, wait: int) -> int | None:
+        seconds = retry_after(wait)
+        return None if seconds is None else seconds + randrange(self.headers.retry_jitter + 1)  # noqa: S311 - no secret
+
+    def saying(self, lefts: Sequence[Left], decided: int = 0) -> Fields:
+        """The fields, for what is left of each limit in order, and which of them decided."""
+        if len(self._writers) == 1:
+            return self._writers[0](lefts, decided)
+        return [field for write in self._writers for field in write(lefts, decided)]
+
+    def saying_of(self, parts: Sequence[Decision]) -> Fields:
+        """The fields, for decisions on each limit."""
+        return self.saying([self.left(part.figures) for part in parts], deciding(parts))
 
 
 @lru_cache(maxsize=1024)
-def lines_of(named: Named) -> Lines:
+def lines_of(named: Named, headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> Lines:
     """The lines of some limits, made once."""
-    return Lines(named)
+    return Lines(named, headers, partitions)
 
 
-def _of_one(policy: tuple[bytes, bytes], head: str) -> Callable[[Decision], Fields]:
-    # The way of most requests: one frame.
-    def of(decision: Decision) -> Fields:
-        _, remaining, more, _ = decision.figures
-        state = f"{head}{remaining};t={-(-more // SECOND)}" if more else f"{head}{remaining}"
-        return [policy, (b"ratelimit", state.encode())]
-
-    return of
+def deciding(parts: Sequence[Decision]) -> int:
+    """Which of several decisions decided: the refusal with the longest wait, else the one with the least left."""
+    if len(parts) < 2:
+        return 0
+    figures = [part.figures for part in parts]
+    refused = [i for i, part in enumerate(parts) if not part]
+    if refused:
+        return max(refused, key=lambda i: figures[i].wait)
+    return min(range(len(parts)), key=lambda i: (figures[i].remaining, -figures[i].more))
 
 
 def _labels_of(named: Named) -> tuple[str, ...]:
@@ -82,35 +125,13 @@ def _labels_of(named: Named) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _promise(limit: Limit) -> str:
-    # A token bucket holds its burst and takes the time to fill; a window shorter than a second cannot be said.
-    window = -(-limit.capacity * limit.period // limit.quota) if limit.burst is not None else limit.period
-    seconds = f";w={-(-window // SECOND)}" if window >= SECOND else ""
-    return f";q={limit.capacity}{seconds}"
-
-
-def _item(head: str, left: Left) -> str:
-    return f"{head}{left[0]};t={left[1]}" if left[1] else f"{head}{left[0]}"
-
-
-def left(figures: Figures) -> Left:
-    """What the RateLimit field says of figures."""
-    _, remaining, more, _ = figures
-    return remaining, -(-more // SECOND)
-
-
-def _string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
 NONE: Final = Lines(())
 """The lines of no limits."""
 
 
-def lines_for(applied: Sequence[Applied]) -> Lines:
-    """The lines of what applied."""
-    return lines_of(tuple((policy, decision.limit) for policy, decision in applied))
+def lines_for(applied: Iterable[Applied], headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> Lines:
+    """The lines of what applied; `partitions` are those of the first of them."""
+    return lines_of(tuple((policy, decision.limit) for policy, decision in applied), headers, partitions)
 
 
 def labels(applied: Sequence[Applied]) -> tuple[str, ...]:
@@ -118,16 +139,11 @@ def labels(applied: Sequence[Applied]) -> tuple[str, ...]:
     return lines_for(applied).labels
 
 
-def rate_limit_fields(applied: Sequence[Applied]) -> Fields:
-    """Both RateLimit fields for what applied; none where nothing did."""
+def rate_limit_fields(applied: Sequence[Applied], headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> Fields:
+    """The fields for what applied; none where nothing did."""
     if not applied:
         return []
-    return lines_for(applied).saying([left(decision.figures) for _, decision in applied])
-
-
-def retry_after(wait: int) -> int | None:
-    """Microseconds as the whole seconds of a Retry-After: rounded up, at least 1; None where the cost can never fit."""
-    return None if wait >= NEVER else max(1, -(-wait // SECOND))
+    return lines_for(applied, headers, partitions).saying_of([decision for _, decision in applied])
 
 
 def field_of(seconds: int | None) -> Fields:
@@ -135,6 +151,6 @@ def field_of(seconds: int | None) -> Fields:
     return [] if seconds is None else [(b"retry-after", str(seconds).encode("ascii"))]
 
 
-def retry_after_fields(decision: Decision) -> Fields:
-    """Retry-After; none where the cost can never fit."""
-    return field_of(retry_after(decision.figures.wait))
+def retry_after_fields(decision: Decision, lines: Lines = NONE) -> Fields:
+    """Retry-After; none where the cost can never fit. `lines` are those of what applied."""
+    return field_of(lines.retry_after(decision.figures.wait))

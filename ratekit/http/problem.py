@@ -5,7 +5,7 @@ Problem bodies (RFC 9457): what a refused client is told.
 import json
 from typing import Any, Final, NamedTuple
 
-from ratekit.http.fields import Fields
+from ratekit.http.forms import Fields
 
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 REDUCED_CAPACITY: Final = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"

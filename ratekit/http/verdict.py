@@ -8,7 +8,8 @@ from typing import Final
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
-from ratekit.http.fields import SECOND, Applied, Left, Lines, field_of, left, lines_for, retry_after
+from ratekit.http.fields import Applied, Lines, deciding, field_of, lines_for
+from ratekit.http.forms import Left
 from ratekit.http.plan import Claim, Nobody
 from ratekit.http.problem import QUOTA_EXCEEDED, REDUCED_CAPACITY, Answer, problem
 from ratekit.stores.protocol import Ask
@@ -35,20 +36,20 @@ def refusal(decision: Decision, applied: Sequence[Applied]) -> Answer:
 
 def refusal_of(decision: Decision, lines: Lines, parts: Sequence[Decision]) -> Answer:
     """The 429, where the lines of what applied are known."""
-    wait, remaining, more, _ = decision.figures
+    figures = decision.figures
     if len(parts) == 1 and parts[0] is decision:  # the way of most refusals
-        return _refusal(lines, lines.labels, retry_after(wait), ((remaining, -(-more // SECOND)),))
+        return _refusal(lines, lines.labels, lines.retry_after(figures.wait), (lines.left(figures),), 0)
     violated = tuple(label for label, part in zip(lines.labels, parts, strict=True) if not part)
-    lefts = tuple(left(part.figures) for part in parts)
-    return _refusal(lines, violated, retry_after(wait), lefts)
+    lefts = tuple(lines.left(part.figures) for part in parts)
+    return _refusal(lines, violated, lines.retry_after(figures.wait), lefts, deciding(parts))
 
 
 # Whoever is refused is mostly refused again within the same second, and so is everybody else.
 @lru_cache(maxsize=1024)
-def _refusal(lines: Lines, violated: tuple[str, ...], seconds: int | None, lefts: tuple[Left, ...]) -> Answer:
+def _refusal(lines: Lines, violated: tuple[str, ...], seconds: int | None, lefts: tuple[Left, ...], decided: int) -> Answer:
     detail = "This request can never fit into its quota." if seconds is None else f"Try again in {seconds} s."
     members = {"type": QUOTA_EXCEEDED, "detail": detail, "violated-policies": violated}
-    return problem(429, "Too Many Requests", [*field_of(seconds), *lines.saying(lefts)], **members)
+    return problem(429, "Too Many Requests", [*field_of(seconds), *lines.saying(lefts, decided)], **members)
 
 
 def unauthorized(nobody: Nobody) -> Answer:

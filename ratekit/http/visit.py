@@ -7,7 +7,9 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from ratekit.decision import Decision
-from ratekit.http.fields import NONE, Applied, Fields, Lines, lines_for, rate_limit_fields
+from ratekit.http.fields import NONE, Applied, Lines, lines_for
+from ratekit.http.forms import Fields
+from ratekit.http.headers import DEFAULT, Headers
 from ratekit.request import Request
 
 
@@ -16,6 +18,8 @@ class Around(Protocol):
 
     given: Any
     """The store as it was given: a URL or a store."""
+    headers: Headers
+    """How the limits are told."""
 
     def request_of(self, native: Any) -> Request:
         """The framework's object as a Request."""
@@ -74,13 +78,17 @@ class Visit:
         """The lines of all that applied, and its decisions in order."""
         if self._applied is None:
             return self.lines, () if self.decision is None else self.decision.details
-        return lines_for(self._applied), [part for _, part in self._applied]
+        return self._lines(), [part for _, part in self._applied]
 
     def fields(self) -> Fields:
         """The RateLimit fields of all that applied."""
         if self._applied is None and self.decision is not None:
             return self.lines.of(self.decision)
-        return rate_limit_fields(self.applied)
+        return self._lines().saying_of([part for _, part in self.applied]) if self.applied else []
+
+    def _lines(self) -> Lines:
+        # What is decided outside any adapter is told in the newest form.
+        return lines_for(self.applied, getattr(self._around, "headers", DEFAULT), self.lines.partitions)
 
 
 VISIT: Final[ContextVar[Visit | None]] = ContextVar("ratekit_visit", default=None)
