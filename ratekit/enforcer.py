@@ -67,12 +67,14 @@ class Enforcer:
         budget: float | None,
         on_outage: OnOutage,
         deny_cache: float,
+        more: Sequence[Policy] = (),
     ) -> None:
         if limits is not None and policies is not None:
             raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
         if limits is not None:
             policies = [Policy("default", limits)]
         prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
+        prepared += prepare(more, name=name, prefix=prefix, unnamed=False)  # those of a route, which go into the same hit
         self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self.proxies = Proxies(trusted_proxies, forwarded_header)
         self.given, self.request_of = given, request_of

@@ -39,7 +39,7 @@ class Endpoint:
     """
     One route, as its framework routes it. `path` is its template: `{name}` one segment or a part of it, `{name:path}` any rest.
     `methods` without HEAD and OPTIONS ("WS" for a WebSocket), none for all. `around`: a middleware or adapter of ratekit is around
-    it. `own`: the framework has made it, such as FastAPI's /docs.
+    it. `own`: the framework has made it, such as FastAPI's /docs. `exempt`: no limit applies, and that is meant.
     """
 
     path: str
@@ -47,6 +47,7 @@ class Endpoint:
     standing: tuple[Standing, ...] = ()
     around: bool = True
     own: bool = False
+    exempt: bool = False
 
     def __str__(self) -> str:
         return f"{'|'.join(self.methods)} {self.path}".lstrip()
@@ -113,7 +114,7 @@ def coverage(
     findings += [
         Finding("no limit", f"{endpoint} has no limit: give it one, or name it in unlimited=[...]")
         for endpoint, held in rows
-        if not held and not endpoint.own and _share(unlimited, endpoint) != "all"
+        if not held and not endpoint.own and not endpoint.exempt and _share(unlimited, endpoint) != "all"
     ]
     findings += [found for one in placed if (found := _matches_nothing(one, endpoints)) is not None]
     findings += [
@@ -132,6 +133,8 @@ def coverage(
 
 def _held(endpoint: Endpoint, placed: Sequence[Placed]) -> tuple[Held, ...]:
     """The limits on a route: of policies that match, then its own."""
+    if endpoint.exempt:
+        return ()
     held = []
     for one in placed:
         policy, seen = one.policy, _below(endpoint, one.under)
