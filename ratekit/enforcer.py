@@ -6,15 +6,16 @@ meets. What differs between frameworks stays outside: how their requests look, a
 import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import islice
 from typing import Any, Final
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
-from ratekit.gate import OnOutage
+from ratekit.gate import Gate, OnOutage, answered_to, refused_by
 from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.http.fields import lines_of
-from ratekit.http.plan import UNMISTAKABLE, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
+from ratekit.http.plan import UNMISTAKABLE, Claim, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
@@ -95,6 +96,9 @@ class Enforcer:
             if wanted not in self._stores:
                 self._stores[wanted] = nearest.with_outage(wanted) if self.store.remote else nearest
         self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in self._policies}
+        self._gates: dict[str, Gate] = {}
+        if getattr(self.store, "remote", False):
+            self._gates = {prepared.policy.name: self._store_for([prepared]).gate(prepared.plan) for prepared in self._policies}
         plain = asks_nothing(self._policies) and not self.proxies.named
         self._only = self._policies[0] if plain else None
         self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
@@ -155,12 +159,27 @@ class Enforcer:
             answer = self._hits[prepared.policy.name](identity, cost, SPEND)
             decision, lines = (yield answer) if self._awaited else answer, prepared.lines
         else:
-            asks = asks_of_claims(claims)
-            answer = self._store_for([claim.prepared for claim in claims]).decide(asks)
-            decision = decide(decisions_of(asks, (yield answer) if self._awaited else answer))
+            claims, parts = yield from self._together(claims)
+            decision = decide(parts)
             lines = lines_of(tuple(named for claim in claims for named in claim.prepared.lines.named))
         visit.lines, visit.decision = lines, decision
         return None if decision else decision
+
+    def _together(self, claims: list[Claim]) -> Steps:
+        """One hit for several policies: the claims that are known to be refused, else all, with a decision per limit."""
+        gates, sent = self._gates, 0
+        parts = [(gates[prepared.policy.name], identity, cost) for prepared, identity, cost in claims] if gates else []
+        if parts:
+            sent = parts[0][0].clock()
+            if known := refused_by(parts, sent):
+                return [claims[i] for i in known], [part for refusal in known.values() for part in refusal.details]
+        asks = asks_of_claims(claims)
+        answer = self._store_for([claim.prepared for claim in claims]).decide(asks)
+        decisions = decisions_of(asks, (yield answer) if self._awaited else answer)
+        if parts:
+            each = iter(decisions)
+            answered_to(parts, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims], sent)
+        return claims, decisions
 
     def answer_to(self, error: Exception, visit: Visit) -> Refused:
         """What the client is told of an error; each kind of fault is logged once."""
