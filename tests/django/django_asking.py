@@ -1,0 +1,8 @@
+"""
+What the tests of this directory share besides fixtures.
+"""
+
+
+def statuses(client, path, times, **options):
+    """The statuses of so many GETs."""
+    return [client.get(path, **options).status_code for _ in range(times)]
