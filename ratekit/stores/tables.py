@@ -14,8 +14,10 @@ from ratekit.decision import NEVER
 from ratekit.errors import RateKitWarning
 from ratekit.stores.naming import Canonical, Space
 
-SHARD: Final = 2048
-"""Keys per dict when the store is full, on average; the most that the first one takes."""
+FIRST: Final = 1024
+"""The most keys that the first dict takes."""
+SHARD: Final = 512
+"""Keys per other dict when the store is full, on average."""
 OVERFLOW: Final = 1024
 """Buckets that identities share once the store is full, per limit."""
 PACE: Final = 4
@@ -42,7 +44,7 @@ class Table:
         if key in first:
             return 0
         other = 1 + (hash(key) & self.mask)
-        return other if len(first) >= SHARD or key in self.shards[other] else 0
+        return other if len(first) >= FIRST or key in self.shards[other] else 0
 
 
 class Place(NamedTuple):
@@ -118,14 +120,14 @@ class Tables:
 
     def _sweep(self, now: int) -> None:
         """Drop what equals a fresh key: at most one small dict at a time, and no more than new keys have paid for."""
-        self._credit = min(self._credit + PACE, 2 * SHARD)
+        self._credit = min(self._credit + PACE, 2 * FIRST)
         for _ in range(min(PACE, len(self._ring))):
             table, shard = self._ring[self._hand % len(self._ring)]
             if table.earliest[shard] <= now:
                 states = table.shards[shard]
-                if self._credit < min(len(states), SHARD):
+                if self._credit < min(len(states), FIRST):
                     return
-                self._credit -= min(len(states), SHARD)
+                self._credit -= min(len(states), FIRST)
                 dead, earliest, expiry = [], NEVER, table.expiry
                 for key, state in states.items():
                     end = expiry(state)
