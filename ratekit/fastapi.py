@@ -24,8 +24,8 @@ except ImportError as error:
 from ratekit.asgi import routed_path
 from ratekit.asgi_routes import calls, label_of, name_of, place_of
 from ratekit.decision import Decision
-from ratekit.enforcer import Enforcer
-from ratekit.gate import OnOutage
+from ratekit.enforcer import LATER, Enforcer
+from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.http.plan import prepare
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import refusal_of
@@ -94,6 +94,9 @@ class RateLimit:
         if policies is not None and name is not None:
             raise ConfigurationError(f"RateLimit: policies have names of their own: leave name {name!r} out")
 
+        check_budget(budget)
+        check_outage(on_outage)
+
         def policy(name: str) -> Policy:
             return Policy(name, limits, key=key, cost=cost, exempt=exempt, missing=missing)
 
@@ -125,8 +128,9 @@ class RateLimit:
         if own is not None and not own:
             raise _answered(connection, RateLimitExceeded(own))
         if visit is not VISIT.get():
-            for name, value in visit.fields():
-                response.headers[name.decode("ascii")] = value.decode("ascii")
+            fields = visit.fields()
+            names = [name for name, _ in fields]
+            response.raw_headers[:] = [field for field in response.raw_headers if field[0] not in names] + fields
         return own
 
     async def hit(self, connection: HTTPConnection) -> Decision | None:
@@ -145,13 +149,16 @@ class RateLimit:
         """One hit: the request's visit with it, and what was decided."""
         scope, around = connection.scope, VISIT.get()
         enforcer = self._enforcer(scope, around)
-        visit = around or scope.get(OWN)
-        if visit is None:
-            visit = scope[OWN] = Visit(enforcer, connection)
-        own = Visit(enforcer, connection)
-        refused = await enforcer.decide_async(own)
-        for policy, part in own.applied:
-            visit.record(policy, part)
+        own, method, client = Visit(enforcer, connection), scope.get("method", ""), scope.get("client")
+        # The peer is the client, unless proxies around say more of it. As in the middleware, no TCP peer has port 0.
+        peer = client[0] if client and client[1] and around is None else None
+        refused = enforcer.at_once(own, method, peer)
+        if refused is LATER:
+            refused = await enforcer.decide_async(own, method, peer)
+        visit = around or scope.setdefault(OWN, own)
+        if visit is not own:
+            for policy, part in own.applied:
+                visit.record(policy, part)
         return visit, own.decision if refused is None else refused
 
     def _enforcer(self, scope: Any, around: Visit | None) -> Enforcer:
@@ -204,8 +211,8 @@ def _answered(connection: HTTPConnection, error: Exception) -> Exception:
     """The error, with somebody who answers it: an application's own handler, else ours, else the middleware around."""
     handlers, _ = connection.scope.get("starlette.exception_handlers", ({}, {}))
     handlers.setdefault(Undecided, _undecided)
-    if VISIT.get() is None:
-        handlers.setdefault(RateLimitExceeded, _exceeded)
+    if VISIT.get() is None and not any(cls in handlers for cls in RateLimitExceeded.__mro__):
+        handlers[RateLimitExceeded] = _exceeded
     return error
 
 

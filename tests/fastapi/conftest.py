@@ -1,0 +1,29 @@
+"""
+A store and a clock for applications in tests, and clients of their own addresses.
+"""
+
+import warnings
+
+import pytest
+
+from ratekit.stores import AsyncMemoryStore
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Starlette's test client would rather have httpx2, and works with httpx
+    from fastapi.testclient import TestClient
+
+
+@pytest.fixture
+def store(clock):
+    """State in memory, under the clock that the test moves."""
+    return AsyncMemoryStore(clock=clock)
+
+
+@pytest.fixture
+def client_of():
+    """`client_of(app, "192.0.2.7")`: a client of an application; what the application raises is a 500, as under a server."""
+
+    def client_of(app, host="192.0.2.1", **options):
+        return TestClient(app, client=(host, 50_000), raise_server_exceptions=False, **options)
+
+    return client_of
