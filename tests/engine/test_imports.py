@@ -20,10 +20,14 @@ EXTRAS = {
     "redis": {"redis", "hiredis"},
     "cli": {"typer", "rich"},
     "plot": {"matplotlib"},
+    "django": {"django"},
+    "drf": {"rest_framework"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
 NEEDS = {
     "ratekit.cli": ("cli", "cli"),
+    "ratekit.django": ("django", "django"),
+    "ratekit.drf": ("drf", "drf"),
     "ratekit.fastapi": ("frameworks", "fastapi"),
     "ratekit.kv.cloudflare": ("frameworks", "kv"),
     "ratekit.kv.serve": ("frameworks", "demo"),
@@ -74,7 +78,9 @@ def expected(name, missing):
     return next((extra for start, extra in starts if f"{name}.".startswith(f"{start}.")), None)
 
 
-@pytest.mark.parametrize("missing", [("redis",), ("cli",), ("plot",), ("frameworks",), tuple(EXTRAS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "missing", [("redis",), ("cli",), ("plot",), ("frameworks",), ("drf",), ("django", "drf"), tuple(EXTRAS)], ids=" ".join
+)
 def test_every_module_imports_or_names_the_extra_that_is_missing(tmp_path, missing):
     absent = set().union(*(EXTRAS[extra] for extra in missing))
     answers = imported(ROOT, world_without(absent, tmp_path), modules())
