@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ratekit.cli.demo import demo
+from ratekit.cli.doctor import doctor
 from ratekit.cli.edge import edge
 from ratekit.cli.explain import parse
 from ratekit.cli.replay import replay
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("edge")(edge)
+app.command("doctor")(doctor)
 app.command("replay")(replay)
 app.command("peek")(peek)
 app.command("reset")(reset)
