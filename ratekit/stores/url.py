@@ -31,7 +31,18 @@ def _async_remote(url: str) -> AsyncStore:
     return AsyncRedisStore(url)
 
 
-SCHEMES: Final = ("memory", "redis", "rediss", "unix", "valkey", "valkeys", "upstash", "upstash+http")
+SCHEMES: Final = (
+    "memory",
+    "redis",
+    "rediss",
+    "unix",
+    "valkey",
+    "valkeys",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "upstash",
+    "upstash+http",
+)
 
 
 class Shared:
@@ -75,6 +86,7 @@ ASYNC_STORES: Final = Shared(AsyncMemoryStore(PROCESS), _async_remote)
 def open_store(url: str) -> Store:
     """
     The store of a URL, for threads: `memory://`, `redis://`, `rediss://`, `unix://`, `valkey://`,
+    `redis+sentinel://host:port,host:port/service`,
     `upstash://TOKEN@name.upstash.io` (or `upstash://` alone: what UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN say).
 
     One URL is one store per process. Raises ConfigurationError for an unknown scheme or a missing extra.

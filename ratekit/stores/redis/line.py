@@ -10,7 +10,7 @@ redis-py's own Connection does the connecting (address, TLS, authentication); th
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import hiredis
@@ -20,7 +20,7 @@ from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.run import Run, Wants
 from ratekit.stores.redis.script import MOST_TOGETHER, NOTHING, Label, Script, command, script_for, sound
-from ratekit.stores.redis.wire import FAULTS, pack, translated
+from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 
 MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
@@ -49,9 +49,9 @@ class Trip(NamedTuple):
 class Line(asyncio.Protocol):
     """One connection, opened when it is first needed and again after it broke."""
 
-    def __init__(self, new_connection: Any, budget: float, clock: Any) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Any]], budget: float, clock: Any, abandon: float = ABANDON) -> None:
         self._loop = asyncio.get_running_loop()
-        self._new_connection = new_connection
+        self._connected, self._abandon = connect, abandon
         self._budget = budget
         self._clock = clock
         self._reader: Any = None
@@ -88,6 +88,7 @@ class Line(asyncio.Protocol):
 
     def ride(self, keys: list[str], label: Label, hits: int, wants: Wants, budget: float | None = None) -> "asyncio.Future[Any]":
         """Put a run on the line that nobody joins; one future for all of it."""
+        self._give_up()
         run = self._begin(label, budget, wants)
         self._open_run = Run(NOTHING, None)
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -197,6 +198,8 @@ class Line(asyncio.Protocol):
         self._away -= trip.hits
         if isinstance(reply, Exception):
             fail(trip.runs, translated(redis.exceptions.ResponseError(str(reply))))
+            if demoted(reply):
+                self._transport.abort()
             return
         try:
             lists = any(run.label.lists for run in trip.runs)
@@ -219,8 +222,7 @@ class Line(asyncio.Protocol):
         self._timer = None
         late = self._loop.time() - GRACE - self._budget
         error = no_reply(self._budget)
-        if self._flying and self._flying[0].since < self._loop.time() - ABANDON:
-            self._transport.abort()
+        self._give_up()
         oldest = None
         for trip in self._flying:
             if trip.since > late:
@@ -237,6 +239,11 @@ class Line(asyncio.Protocol):
             oldest = self._since
         if oldest is not None:
             self._timer = self._loop.call_at(oldest + self._budget, self._look)
+
+    def _give_up(self) -> None:
+        """A connection that owes an answer for too long leads nowhere; the next one may."""
+        if self._flying and self._flying[0].since < self._loop.time() - self._abandon:
+            self._transport.abort()
 
     # The connection.
 
@@ -258,16 +265,6 @@ class Line(asyncio.Protocol):
             self._fail_waiting(translated(error))
         finally:
             self._connecting = None
-
-    async def _connected(self) -> Any:
-        connection = self._new_connection()
-        try:
-            async with asyncio.timeout(ABANDON):
-                await connection.connect()
-        except BaseException:  # refused, too late or cancelled: half a connection is closed, too
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
         """Event loops end the asynchronous generators that they began; so a connection does not outlive its loop."""

@@ -21,9 +21,9 @@ HOPE: Final = 1.0
 class Opening:
     """A connection on its way, in a thread of its own: whoever asked waits until the deadline, the next one gets it then."""
 
-    def __init__(self, new_connection: Callable[[], Any], idle: "deque[Socket]", late: "list[Opening]") -> None:
+    def __init__(self, connect: Callable[[], Any], idle: "deque[Socket]", late: "list[Opening]") -> None:
         self._since = time.monotonic()
-        self._new_connection = new_connection
+        self._connect = connect
         self._idle = idle
         self._late = late
         self._lock = threading.Lock()
@@ -58,9 +58,7 @@ class Opening:
     def _open(self) -> None:
         socket, fault = None, None
         try:
-            connection = self._new_connection()
-            connection.connect()
-            socket = Socket(connection)
+            socket = Socket(self._connect())
         except Exception as error:
             fault = error if isinstance(error, FAULTS) else redis.exceptions.ConnectionError(str(error))
         with self._lock:

@@ -4,39 +4,35 @@ RedisStore and AsyncRedisStore: thin shells around one script.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import groupby
 from typing import Any
 
-import redis.asyncio
-
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
-from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Compiled, CompiledMany, Seens
+from ratekit.stores.redis.address import async_connector, connector, patience_of
 from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.script import MOST_TOGETHER, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.trip import Trips
-from ratekit.stores.redis.wire import FAULTS, connection_options, translated
+from ratekit.stores.redis.wire import FAULTS, translated
 
 Clock = Callable[[], int]
 
 BUDGET = 0.05
 """Seconds that a decision may take, connecting included."""
 PATIENCE = 5.0
-"""Seconds that connecting in the background, and a reset, may take."""
-OPTIONS = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+"""Seconds that a reset may take."""
 
 
 class RedisStore:
     """
     State in Redis 7 or newer, or Valkey, for threads.
 
-    `target` is a URL (`redis://`, `rediss://`, `unix://`) or a `redis.Redis` client of yours: its address and credentials are used,
-    its connections are not. `budget` is the seconds that a decision may take, connecting included, unless a limiter says otherwise.
+    `target` is a URL (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`) or a `redis.Redis` client of yours, also one of
+    `Sentinel.master_for`: its address and credentials are used, its connections are not. `budget` is the seconds that a decision may take, connecting included, unless a limiter says otherwise.
     `clock` (microseconds, always ahead of the server's time) is for tests: without it the server's own
     clock decides.
 
@@ -49,8 +45,7 @@ class RedisStore:
     def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()
         self._budget = budget
-        self._pool = _pool_of(target, redis.ConnectionPool, redis.Redis)
-        self._trips = Trips(partial(self._pool.connection_class, **connection_options(self._pool)), clock)
+        self._trips = Trips(connector(target), clock)
         self.clock = clock
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
@@ -124,8 +119,7 @@ class AsyncRedisStore:
     def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()
         self._budget = budget
-        self._pool = _pool_of(target, redis.asyncio.ConnectionPool, redis.asyncio.Redis)
-        self._new_connection = partial(self._pool.connection_class, **connection_options(self._pool))
+        self._connect, self._abandon = async_connector(target), patience_of(target)
         self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
         self.clock = clock
 
@@ -163,16 +157,17 @@ class AsyncRedisStore:
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
-        connection = self._new_connection()
+        connection = None
         try:
             async with asyncio.timeout(PATIENCE):
-                await connection.connect()
+                connection = await self._connect()
                 await connection.send_command("DEL", *(space.key(identity) for space in spaces))
                 await connection.read_response()
         except FAULTS as error:
             raise translated(error) from error
         finally:
-            await connection.disconnect(nowait=True)
+            if connection is not None:
+                await connection.disconnect(nowait=True)
 
     def count(self, key: str, command: Command, budget: float | None = None) -> "asyncio.Future[Any]":
         """What a counter's command on a key answers; one trip, with the hits and commands of others."""
@@ -209,18 +204,5 @@ class AsyncRedisStore:
         if line is None:
             for ended in [other for other in self._lines if other.is_closed()]:
                 del self._lines[ended]
-            line = self._lines[loop] = Line(self._new_connection, self._budget, self.clock)
+            line = self._lines[loop] = Line(self._connect, self._budget, self.clock, self._abandon)
         return line
-
-
-def _pool_of(target: Any, pool: Any, client: Any) -> Any:
-    if isinstance(target, client):
-        return target.connection_pool
-    if not isinstance(target, str):
-        raise ConfigurationError(f"{target!r} is neither a URL nor a {client.__module__}.{client.__name__} client")
-    try:
-        made = pool.from_url(target, **OPTIONS)
-        made.connection_class(**connection_options(made))  # connects nothing, but knows what an option is
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{target!r}: {error}; write 'redis://localhost:6379/0'") from error
-    return made

@@ -22,7 +22,7 @@ from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.opening import Opening
 from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, checked, script_for, width_of, words
 from ratekit.stores.redis.socket import Socket
-from ratekit.stores.redis.wire import FAULTS, pack, translated
+from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 
 LEADERS: Final = 2
 """Trips under way at most: while the server works on one, the next is made ready."""
@@ -46,8 +46,8 @@ class Rider:
 class Trips:
     """Connections for threads: as many as trips under way at once, used last in, first out."""
 
-    def __init__(self, new_connection: Callable[[], Any], clock: Callable[[], int] | None = None) -> None:
-        self._new_connection = new_connection
+    def __init__(self, connect: Callable[[], Any], clock: Callable[[], int] | None = None) -> None:
+        self._connect = connect
         self._clock = clock
         self._idle: deque[Socket] = deque()
         self._late: list[Opening] = []
@@ -162,7 +162,10 @@ class Trips:
         except BaseException:
             socket.close()
             raise
-        self._idle.append(socket)
+        if demoted(reply):
+            socket.close()
+        else:
+            self._idle.append(socket)
         return reply
 
     def _take(self, deadline: float) -> Socket:
@@ -181,7 +184,7 @@ class Trips:
             opening = self._late.pop()
             if opening.taken_up():
                 return opening
-        return Opening(self._new_connection, self._idle, self._late)
+        return Opening(self._connect, self._idle, self._late)
 
 
 def _answered(reply: Any) -> Any:

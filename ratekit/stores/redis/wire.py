@@ -28,6 +28,11 @@ def translated(error: Exception) -> StoreError:
     return StoreUnavailable(f"the store is away: {text}", "away")
 
 
+def demoted(reply: Any) -> bool:
+    """Whether a server says that it is a master no longer: the next connection may lead to another one."""
+    return isinstance(reply, Exception) and str(reply).startswith("READONLY")
+
+
 def connection_options(pool: Any) -> dict[str, Any]:
     """
     What a connection of our own is made with: the pool's address, credentials and TLS, in the plain protocol (RESP2), without

@@ -1,0 +1,167 @@
+"""
+Addresses: from what a user names - a URL, a client, sentinels - to a function that opens a connection of our own.
+
+redis-py does the connecting (TLS, authentication, the database) and asks the sentinels; its pools are only looked at. Sentinels are
+asked anew for each connection, by clients of that moment: so a store follows the new master, and no event loop meets another's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis.asyncio.retry
+import redis.asyncio.sentinel
+import redis.retry
+import redis.sentinel
+from redis.backoff import NoBackoff
+
+from ratekit.errors import ConfigurationError
+from ratekit.stores.redis.wire import connection_options
+
+PATIENCE: Final = 5.0
+"""Seconds that connecting in the background may take."""
+SENTINEL_PATIENCE: Final = 0.5
+"""The same where there are others to turn to: a master that hangs is asked again only as the sentinels still name it."""
+OPTIONS: Final = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+EXAMPLE: Final = "redis+sentinel://sentinel1:26379,sentinel2:26379,sentinel3:26379/mymaster/0"
+_MANAGER: Final[Any] = redis.sentinel.Sentinel
+_ASYNC_MANAGER: Final[Any] = redis.asyncio.sentinel.Sentinel
+
+
+class Sentinels(NamedTuple):
+    """Who knows the master: addresses, how to speak to them, the master's name, and how to speak to that."""
+
+    addresses: tuple[tuple[str, int], ...]
+    asking: dict[str, Any]
+    service: str
+    options: dict[str, Any]
+    secure: bool
+
+
+def connector(target: Any) -> Callable[[], Any]:
+    """A function that opens a connection for threads. Raises ConfigurationError for what is no address."""
+    sentinels = _sentinels_of(target, redis.sentinel.SentinelConnectionPool)
+    if sentinels is None:
+        pool = _pool_of(target, redis.ConnectionPool, redis.Redis)
+        new = partial(pool.connection_class, **connection_options(pool))
+    else:
+        new = partial(_to_master, sentinels)
+
+    def connect() -> Any:
+        connection = new()
+        connection.connect()
+        return connection
+
+    return connect
+
+
+def async_connector(target: Any) -> Callable[[], Awaitable[Any]]:
+    """A function that opens a connection for the running event loop. Raises ConfigurationError for what is no address."""
+    sentinels = _sentinels_of(target, redis.asyncio.sentinel.SentinelConnectionPool)
+    pool: Any = None if sentinels else _pool_of(target, redis.asyncio.ConnectionPool, redis.asyncio.Redis)
+
+    async def connect() -> Any:
+        async with asyncio.timeout(PATIENCE):
+            connection = await _to_master_async(sentinels) if sentinels else pool.connection_class(**connection_options(pool))
+            try:
+                await connection.connect()
+            except BaseException:  # refused, too late or cancelled: half a connection is closed, too
+                await connection.disconnect(nowait=True)
+                raise
+        return connection
+
+    return connect
+
+
+def patience_of(target: Any) -> float:
+    """Seconds after which a connection that says nothing is given up."""
+    pools = redis.sentinel.SentinelConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool
+    named = isinstance(target, str) and target.partition("://")[0].endswith("+sentinel")
+    return SENTINEL_PATIENCE if named or isinstance(getattr(target, "connection_pool", None), pools) else PATIENCE
+
+
+def _to_master(sentinels: Sentinels) -> Any:
+    manager: Any = _MANAGER(sentinels.addresses, sentinel_kwargs={**sentinels.asking, "retry": redis.retry.Retry(NoBackoff(), 0)})
+    try:
+        host, port = manager.discover_master(sentinels.service)
+    finally:
+        for client in manager.sentinels:
+            client.close()
+    kind = redis.SSLConnection if sentinels.secure else redis.Connection
+    return kind(host=host, port=port, **sentinels.options)
+
+
+async def _to_master_async(sentinels: Sentinels) -> Any:
+    manager: Any = _ASYNC_MANAGER(
+        sentinels.addresses, sentinel_kwargs={**sentinels.asking, "retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
+    )
+    try:
+        host, port = await manager.discover_master(sentinels.service)
+    finally:
+        for client in manager.sentinels:
+            await client.aclose()
+    kind = redis.asyncio.SSLConnection if sentinels.secure else redis.asyncio.Connection
+    return kind(host=host, port=port, **sentinels.options)
+
+
+def _pool_of(target: Any, pool: Any, client: Any) -> Any:
+    if isinstance(target, client):
+        return target.connection_pool
+    if not isinstance(target, str):
+        raise ConfigurationError(f"{target!r} is neither a URL nor a {client.__module__}.{client.__name__} client")
+    try:
+        made = pool.from_url(target, **OPTIONS)
+        made.connection_class(**connection_options(made))  # connects nothing, but knows what an option is
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{target!r}: {error}; write 'redis://localhost:6379/0'") from error
+    return made
+
+
+def _sentinels_of(target: Any, pool: Any) -> Sentinels | None:
+    """The sentinels that a URL names, or that a client of `Sentinel.master_for` asks; None where there are none."""
+    if isinstance(target, str):
+        return _parsed(target) if target.partition("://")[0].endswith("+sentinel") else None
+    found = getattr(target, "connection_pool", None)
+    if not isinstance(found, pool):
+        return None
+    asking = [dict(client.connection_pool.connection_kwargs) for client in found.sentinel_manager.sentinels]
+    addresses = tuple((one.pop("host"), one.pop("port")) for one in asking)
+    options = {name: value for name, value in connection_options(found).items() if name != "connection_pool"}
+    secure = issubclass(found.connection_class, redis.SSLConnection | redis.asyncio.SSLConnection)
+    return Sentinels(addresses, _hurried(found.sentinel_manager.sentinel_kwargs), found.service_name, _hurried(options), secure)
+
+
+def _parsed(url: str) -> Sentinels:
+    """`redis+sentinel://[user:password@]host:port[,host:port...]/service[/database]`; the credentials are the master's."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    asking = dict(parse_qsl(parts.query))
+    try:
+        addresses = tuple(_address(host) for host in hosts.split(","))
+        db = int(database or 0)
+    except ValueError:
+        addresses, db = (), -1
+    if not (addresses and service and db >= 0 and set(asking) <= {"sentinel_username", "sentinel_password"}):
+        hidden = url.replace(f"{login}@", "...@") if login else url
+        raise ConfigurationError(
+            f"{hidden!r}: write {EXAMPLE!r}, with user:password@ before the hosts for the master, and after a ? sentinel_username= "
+            "and sentinel_password= for the sentinels"
+        )
+    options = {"db": db, "username": unquote(user) or None, "password": unquote(password) or None, "protocol": 2}
+    asking = {name.removeprefix("sentinel_"): value for name, value in asking.items()}
+    return Sentinels(addresses, _hurried(asking), unquote(service), _hurried(options), parts.scheme.startswith("rediss"))
+
+
+def _address(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} is no host:port")
+    return parts.hostname, parts.port or 26379
+
+
+def _hurried(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "socket_timeout": SENTINEL_PATIENCE, "socket_connect_timeout": SENTINEL_PATIENCE}
