@@ -33,7 +33,7 @@ NEEDS = {
     "ratekit.kv.serve": ("frameworks", "demo"),
 }
 """Which of EXTRAS a module cannot do without, and the extra that it then names."""
-BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("line", "opening", "socket", "store", "trip", "wire"))
+BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("address", "line", "opening", "socket", "store", "trip", "wire"))
 """Their package says what is missing."""
 APPLICATIONS = "ratekit.cli.demo_"  # the parts of `ratekit demo`, which says itself what is missing
 
