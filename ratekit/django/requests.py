@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.utils.module_loading import import_string
@@ -92,7 +92,7 @@ def posted(name: str) -> Callable[[Request], str | None]:
     def field(request: Request) -> str | None:
         try:
             value = request.native.POST.get(name)
-        except (SuspiciousOperation, MultiPartParserError, UnreadablePostError):
+        except (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError):
             return None  # the view is told by Django what is wrong with this body
         return unicodedata.normalize("NFKC", value).strip() if isinstance(value, str) else None
 

@@ -11,16 +11,10 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.test import Client, override_settings
+from django_asking import MIDDLEWARE
 
 from ratekit.stores import MemoryStore
 
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "ratekit.django.RateLimitMiddleware",
-]
-BARE = MIDDLEWARE[:-1]
 TEMPLATES = {
     "BACKEND": "django.template.backends.django.DjangoTemplates",
     "APP_DIRS": True,
