@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from ratekit.asgi_routes import read
 from ratekit.errors import ConfigurationError
+from ratekit.flask_routes import flask_in
+from ratekit.flask_routes import read as read_flask
 from ratekit.openapi import document
 from ratekit.policy import Match
 from ratekit.routes import Coverage, coverage
@@ -23,7 +25,7 @@ QUIET: Final = "no limit"
 
 def report_on(app: Any, *, unlimited: Match | None = None, processes: int | None = None) -> Coverage:
     """The coverage of an application as it stands, under the workers that this process seems to be one of."""
-    seen = read(app)
+    seen = read(app) if flask_in(app) is None else read_flask(app)
     stores = seen.stores or [os.environ.get("RATEKIT_STORE") or "memory://"]
     count = workers(sys.argv, os.environ) if processes is None else processes
     return coverage(seen.endpoints, seen.placed, unlimited=unlimited, stores=stores, workers=count, off=said_off())

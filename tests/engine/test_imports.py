@@ -22,6 +22,7 @@ EXTRAS = {
     "plot": {"matplotlib"},
     "django": {"django"},
     "drf": {"rest_framework"},
+    "flask": {"flask", "werkzeug"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
 NEEDS = {
@@ -29,6 +30,7 @@ NEEDS = {
     "ratekit.django": ("django", "django"),
     "ratekit.drf": ("drf", "drf"),
     "ratekit.fastapi": ("frameworks", "fastapi"),
+    "ratekit.flask": ("flask", "flask"),
     "ratekit.kv.cloudflare": ("frameworks", "kv"),
     "ratekit.kv.serve": ("frameworks", "demo"),
 }
@@ -79,7 +81,9 @@ def expected(name, missing):
 
 
 @pytest.mark.parametrize(
-    "missing", [("redis",), ("cli",), ("plot",), ("frameworks",), ("drf",), ("django", "drf"), tuple(EXTRAS)], ids=" ".join
+    "missing",
+    [("redis",), ("cli",), ("plot",), ("frameworks",), ("drf",), ("flask",), ("django", "drf"), tuple(EXTRAS)],
+    ids=" ".join,
 )
 def test_every_module_imports_or_names_the_extra_that_is_missing(tmp_path, missing):
     absent = set().union(*(EXTRAS[extra] for extra in missing))
