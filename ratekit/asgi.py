@@ -9,15 +9,18 @@ streams and background tasks pass through untouched.
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
+from ratekit.asgi_charge import Settling
 from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Later, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
 from ratekit.http.fields import retry_after_fields
+from ratekit.http.forms import Fields
+from ratekit.http.headers import DEFAULT, Headers
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit
@@ -45,8 +48,9 @@ class RateLimitMiddleware:
 
     `store` is a URL or an async store. The client's address is the socket's peer, unless `trusted_proxies` names networks whose
     `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body,
-    or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. Raises ConfigurationError
-    for what cannot be, when the application starts.
+    or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. `headers` names the form, or
+    the forms, of the fields that tell limits: see `ratekit.http.Headers`. With `hash_keys`, True or a secret text, the store is not
+    told who is asking: see `ratekit.http.hasher`. Raises ConfigurationError for what cannot be, when the application starts.
 
     When a Starlette or FastAPI application starts, its routes are looked at: what is probably not meant is a warning in the log, and
     with `strict` the application does not start; then a route without a limit is refused, too, unless `unlimited` patterns name it.
@@ -74,6 +78,8 @@ class RateLimitMiddleware:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        headers: str | Sequence[str] | Headers = DEFAULT,
+        hash_keys: bool | str | bytes = False,
         strict: bool = False,
         unlimited: Match | None = None,
     ) -> None:
@@ -91,7 +97,10 @@ class RateLimitMiddleware:
             budget=budget,
             on_outage=on_outage,
             deny_cache=deny_cache,
+            headers=headers,
+            hash_keys=hash_keys,
         )
+        self._inside: App = Settling(app, self._enforcer) if self._enforcer.charges else app
         matcher_of(unlimited)
         self.policies = tuple(policies or ()) if limits is None else (Policy("default", limits),)
         self.store = store
@@ -113,7 +122,7 @@ class RateLimitMiddleware:
             return
         token = VISIT.set(visit)
         try:
-            await self.app(scope, receive, telling(send, visit))
+            await self._inside(scope, receive, telling(send, visit))
         except (RateLimitExceeded, StoreError, ConfigurationError) as error:
             if visit.started:
                 raise
@@ -182,11 +191,9 @@ class RateLimitMiddleware:
 
         async def send_and_close(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                try:
-                    self._started(scope)  # with the routes that the application's own start-up has added
-                except ConfigurationError as error:
-                    log.critical("rate limiting: %s", error)
-                    message = {"type": "lifespan.startup.failed", "message": f"rate limiting: {error}"}
+                # With the routes that the application's own start-up has added. What is raised ends that start-up: it cleans up, and
+                # tells the server.
+                self._started(scope)
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
                 await self._enforcer.aclose()
             await send(message)
@@ -203,12 +210,18 @@ def telling(send: Send, visit: Visit, refused: Decision | None = None) -> Send:
             if fields := visit.fields():
                 theirs = [*message.get("headers", ())]
                 # An own answer to a refusal may say when by itself.
-                if refused is not None and not any(name.lower() == b"retry-after" for name, _ in theirs):
-                    theirs += retry_after_fields(refused)
+                if refused is not None:
+                    theirs += for_own(refused, visit, {name.lower() for name, _ in theirs})
                 message = {**message, "headers": theirs + fields}
         return send(message)
 
     return send_telling
+
+
+def for_own(refused: Decision, visit: Visit, theirs: Collection[bytes]) -> Fields:
+    """What an application's own answer to a refusal is to say beside its own fields: when to come back, and that no cache keeps it."""
+    when = [] if b"retry-after" in theirs else retry_after_fields(refused, visit.told()[0])
+    return when if b"cache-control" in theirs else [*when, (b"cache-control", b"no-store")]
 
 
 def routed_path(scope: Scope) -> str:

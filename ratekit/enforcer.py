@@ -14,8 +14,11 @@ from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import Gate, OnOutage, answered_to, refused_by
 from ratekit.guarded_async import AsyncGuardedStore
-from ratekit.http.fields import lines_of
-from ratekit.http.plan import UNMISTAKABLE, Claim, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
+from ratekit.http.fields import Lines, lines_of
+from ratekit.http.hashing import hasher, partition_of
+from ratekit.http.headers import DEFAULT, Headers, headers_of
+from ratekit.http.owed import Response, owed_of
+from ratekit.http.plan import UNMISTAKABLE, Claim, Faulty, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
@@ -25,6 +28,7 @@ from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
 from ratekit.request import Request
 from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
+from ratekit.stores.naming import canonical
 from ratekit.stores.off import AsyncOffStore, OffStore
 from ratekit.stores.protocol import decisions_of
 from ratekit.workers import warn_of_workers
@@ -51,6 +55,9 @@ class Enforcer:
 
     Policies with an outage policy of their own share the store and its circuit. When several policies meet one request in an
     outage, one that is "closed" closes it; else it is decided locally where one of them says so.
+
+    Where `charges` says that a policy charges by the response, an adapter also calls `settle` or `settle_async` with it, once: what
+    was decided has reserved, and settling commits.
     """
 
     def __init__(
@@ -68,14 +75,20 @@ class Enforcer:
         budget: float | None,
         on_outage: OnOutage,
         deny_cache: float,
+        headers: str | Sequence[str] | Headers = DEFAULT,
+        hash_keys: bool | str | bytes = False,
         more: Sequence[Policy] = (),
     ) -> None:
         if limits is not None and policies is not None:
             raise ConfigurationError("limits= and policies= are both given: write the limits as one more Policy, or leave them out")
         if limits is not None:
             policies = [Policy("default", limits)]
-        prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None)
-        prepared += prepare(more, name=name, prefix=prefix, unnamed=False)  # those of a route, which go into the same hit
+        self.headers = headers_of(headers)
+        self.named: Callable[[Any], Any] = hasher(hash_keys) if hash_keys else canonical
+        """What an identity is counted under."""
+        prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None, headers=self.headers)
+        # Those of a route go into the same hit.
+        prepared += prepare(more, name=name, prefix=prefix, unnamed=False, headers=self.headers)
         self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
         self.proxies = Proxies(trusted_proxies, forwarded_header)
         self.given, self.request_of = given, request_of
@@ -83,6 +96,7 @@ class Enforcer:
         self._broken: set[str] = set()
         # Off is off: nothing is asked of a request that could fail.
         self._policies = [] if isinstance(self.store, AsyncOffStore | OffStore) else prepared
+        self.charges = any(prepared.policy.charge is not None for prepared in self._policies)
         self._awaited = closing == "aclose" and type(self.store) is not AsyncMemoryStore
         self._compile()
         warn_of_workers(given)
@@ -99,7 +113,8 @@ class Enforcer:
         self._gates: dict[str, Gate] = {}
         if getattr(self.store, "remote", False):
             self._gates = {prepared.policy.name: self._store_for([prepared]).gate(prepared.plan) for prepared in self._policies}
-        plain = asks_nothing(self._policies) and not self.proxies.named
+        plain = asks_nothing(self._policies) and not self.proxies.named and not self.headers.partition_key
+        plain = plain and self.named is canonical
         self._only = self._policies[0] if plain else None
         self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
@@ -149,23 +164,32 @@ class Enforcer:
 
     def _steps(self, visit: Visit) -> Steps:
         """One hit for all policies that apply; yields what must be awaited, and is sent what that gives."""
-        claims = yield from plan(self._policies, visit.request)
+        claims = yield from plan(self._policies, visit.request, self.named, self._judged)
         if isinstance(claims, Nobody):
             return unauthorized(claims)
+        if isinstance(claims, Faulty):
+            return AWAY
         if not claims:
             return None
-        if len(claims) == 1:
+        if len(claims) == 1 and claims[0].prepared.policy.charge is None:
             prepared, identity, cost = claims[0]
             answer = self._hits[prepared.policy.name](identity, cost, SPEND)
             decision, lines = (yield answer) if self._awaited else answer, prepared.lines
         else:
-            claims, parts = yield from self._together(claims)
-            decision = decide(parts)
-            lines = lines_of(tuple(named for claim in claims for named in claim.prepared.lines.named))
+            claims, parts = yield from self._together(claims, visit)
+            decision, lines = decide(parts), None
+        if lines is None or self.headers.partition_key:
+            lines = self._lines_of(claims)
         visit.lines, visit.decision = lines, decision
         return None if decision else decision
 
-    def _together(self, claims: list[Claim]) -> Steps:
+    def _lines_of(self, claims: Sequence[Claim]) -> Lines:
+        named = tuple(named for claim in claims for named in claim.prepared.lines.named)
+        if not self.headers.partition_key:
+            return lines_of(named, self.headers)
+        return lines_of(named, self.headers, tuple(partition_of(claim.identity) for claim in claims for _ in claim.prepared.plan))
+
+    def _together(self, claims: list[Claim], visit: Visit) -> Steps:
         """One hit for several policies: the claims that are known to be refused, else all, with a decision per limit."""
         gates, sent = self._gates, 0
         parts = [(gates[prepared.policy.name], identity, cost) for prepared, identity, cost in claims] if gates else []
@@ -175,7 +199,10 @@ class Enforcer:
                 return [claims[i] for i in known], [part for refusal in known.values() for part in refusal.details]
         asks = asks_of_claims(claims)
         answer = self._store_for([claim.prepared for claim in claims]).decide(asks)
-        decisions = decisions_of(asks, (yield answer) if self._awaited else answer)
+        seen = (yield answer) if self._awaited else answer
+        decisions = decisions_of(asks, seen)
+        if self.charges and all(decisions):
+            visit.owed = owed_of(claims, asks, seen)
         if parts:
             each = iter(decisions)
             answered_to(parts, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims], sent)
@@ -188,10 +215,44 @@ class Enforcer:
                 visit.record("default", error.decision)
             return error.decision
         fault = f"{type(error).__name__}: {error}"
-        if fault not in self._broken and len(self._broken) < 100:
-            self._broken.add(fault)
-            log.error("rate limiting: %s", fault, exc_info=error)
+        self._log_once(fault, fault, error)
         return AWAY if isinstance(error, StoreError) else BROKEN
+
+    def _judged(self, policy: Policy, error: Exception) -> str:
+        """What is to be done when a policy's callable raises; what it says of each request is not logged again."""
+        kind = type(error).__name__
+        self._log_once(f"{policy.name}: {kind}", f"policy {policy.name!r}: {kind}: {error}", error)
+        return policy.on_outage or self._on_outage
+
+    def _log_once(self, kind: str, fault: str, error: Exception) -> None:
+        if kind not in self._broken and len(self._broken) < 100:
+            self._broken.add(kind)
+            log.error("rate limiting: %s", fault, exc_info=error)
+
+    def settle(self, visit: Visit, response: Response) -> None:
+        """Charge for a response what its policies say, instead of what they reserved; nothing where nothing is owed, or once it was."""
+        if getattr(visit, "owed", None) is not None:
+            try:
+                _run(self._settling(visit, response))
+            except Exception as error:
+                self.answer_to(error, visit)
+
+    async def settle_async(self, visit: Visit, response: Response) -> None:
+        """`settle`, awaited."""
+        if getattr(visit, "owed", None) is not None:
+            try:
+                await _run_async(self._settling(visit, response))
+            except Exception as error:
+                self.answer_to(error, visit)
+
+    def _settling(self, visit: Visit, response: Response) -> Steps:
+        owed, visit.owed = visit.owed, None
+        assert owed is not None
+        asks = yield from owed.asks(response, self._judged)
+        if asks:
+            answer = self._stores[self._on_outage].decide(asks)
+            if self._awaited:
+                yield answer
 
     async def open(self) -> None:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
@@ -219,10 +280,13 @@ def _run(steps: Steps) -> Any:
 
 
 async def _run_async(steps: Steps) -> Any:
-    value = None
+    value, raised = None, None
     while True:
         try:
-            waiting = steps.send(value)
+            waiting = steps.send(value) if raised is None else steps.throw(raised)
         except StopIteration as stop:
             return stop.value
-        value = await waiting
+        try:
+            value, raised = await waiting, None
+        except Exception as error:  # it is the steps' to say what that means
+            raised = error

@@ -16,6 +16,8 @@ from ratekit.request import Request
 
 Match = str | Sequence[str]
 Test = Callable[[Request], Any]
+Charging = Callable[[Any], Any]
+"""From a `ratekit.http.Response` to units, a whole number; sync or async."""
 
 _PATTERN: Final = re.compile(r"(?:(?P<methods>[A-Z]+(?:\|[A-Z]+)*) +)?(?P<path>/\S*)")
 _NAME: Final = re.compile(r"[ -~]{1,64}")
@@ -29,8 +31,10 @@ class Policy:
     `key` says who is asking: "ip", "header:NAME", a callable on ratekit's Request, or a list of them. `match` is a pattern
     `[METHOD[|METHOD] ]PATH` or a list: the path exact, `*` one segment, a trailing `/*` the rest; GET covers HEAD, `WS` is a
     WebSocket handshake; None is every request. `exempt` is a pattern, a list or a callable. `cost` is a number or a callable; 0
-    means that the policy does not apply. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip". `on_outage` is
-    what decides while the store is away: "local", "open" or "closed" (503); None is the middleware's.
+    means that the policy does not apply. `charge` is a callable on ratekit's Response: `cost` is reserved before, and what `charge`
+    says (units; True is 1) is what it was in the end. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip".
+    `on_outage` is what decides while the store is away: "local", "open" or "closed" (503); None is the middleware's. It decides, too,
+    when a callable raises: by address at a cost of 1, not at all, or 503.
 
     Raises ConfigurationError for what cannot be.
 
@@ -44,6 +48,7 @@ class Policy:
     match: Match | None
     exempt: Match | Test | None
     cost: int | Test
+    charge: Charging | None
     missing: Literal["ip", "refuse", "skip"]
     on_outage: Literal["local", "open", "closed"] | None
 
@@ -56,6 +61,7 @@ class Policy:
         match: Match | None = None,
         exempt: Match | Test | None = None,
         cost: int | Test = 1,
+        charge: Charging | None = None,
         missing: Literal["ip", "refuse", "skip"] = "ip",
         on_outage: Literal["local", "open", "closed"] | None = None,
     ) -> None:
@@ -67,11 +73,15 @@ class Policy:
             raise ConfigurationError(f"policy {name!r}: on_outage {on_outage!r}: write 'local', 'open' or 'closed'")
         if not callable(cost) and (type(cost) is not int or not 0 <= cost <= MOST):
             raise ConfigurationError(f"policy {name!r}: cost {cost!r}: write a whole number from 0 to {MOST}, or a callable")
+        if charge is not None and not callable(charge):
+            raise ConfigurationError(
+                f"policy {name!r}: charge {charge!r}: write a callable on the response, such as lambda response: response.status == 401"
+            )
         parts_of(key)
         matcher_of(match)
         if not callable(exempt):
             matcher_of(exempt)
-        values = (name, limits_of(limits), key, match, exempt, cost, missing, on_outage)
+        values = (name, limits_of(limits), key, match, exempt, cost, charge, missing, on_outage)
         for attribute, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, attribute, value)
 

@@ -10,6 +10,7 @@ from ratekit.decision import Decision
 from ratekit.http.fields import NONE, Applied, Lines, lines_for
 from ratekit.http.forms import Fields
 from ratekit.http.headers import DEFAULT, Headers
+from ratekit.http.owed import Owed
 from ratekit.request import Request
 
 
@@ -31,7 +32,10 @@ class Visit:
     One request and what was decided on it so far. What nobody asks for is not made: most requests need their header fields only.
     """
 
-    __slots__ = ("_applied", "_around", "_request", "decision", "lines", "native", "started")
+    owed: Owed | None
+    """What is to be settled; it is there only where a policy charges by the response."""
+
+    __slots__ = ("_applied", "_around", "_request", "decision", "lines", "native", "owed", "started")
 
     def __init__(self, around: Any, native: Any) -> None:
         self._around: Around = around

@@ -196,20 +196,20 @@ def test_a_key_that_wants_an_address_says_skip_explicitly_or_fails(caplog):
 
 def test_two_faults_are_logged_each_once(caplog):
     def key(request):
-        raise LookupError(request.path)
+        raise ConfigurationError(request.path)
 
     front = limited(policies=[Policy("p", "1/minute", key=key)])
     for path in ("/a", "/b", "/a", "/b"):
         assert ask(front, f"GET {path}").status == 500
     assert [record.getMessage() for record in caplog.records] == [
-        "rate limiting: LookupError: /a",
-        "rate limiting: LookupError: /b",
+        "rate limiting: ConfigurationError: /a",
+        "rate limiting: ConfigurationError: /b",
     ]
 
 
 def test_faults_that_differ_in_every_request_do_not_fill_the_log_for_ever(caplog):
     def key(request):
-        raise LookupError(request.path)
+        raise ConfigurationError(request.path)
 
     front = limited(policies=[Policy("p", "1/minute", key=key)])
     assert {ask(front, f"GET /{i}").status for i in range(150)} == {500}

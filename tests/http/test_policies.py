@@ -242,18 +242,44 @@ def fail(request):
     raise LookupError("no such tenant")
 
 
-@pytest.mark.parametrize("options", [{"key": fail}, {"cost": fail}, {"exempt": fail}, {"key": ["ip", fail]}])
-def test_a_policys_callable_that_raises_is_a_500_logged_once(options, caplog):
+async def fail_later(request):
+    await anyio.lowlevel.checkpoint()
+    raise LookupError(f"no such tenant: {request.path}")
+
+
+FAILING = [{"key": fail}, {"cost": fail}, {"exempt": fail}, {"key": ["ip", fail]}, {"key": fail_later}, {"cost": fail_later}]
+
+
+@pytest.mark.parametrize("options", FAILING)
+@pytest.mark.parametrize(
+    ("on_outage", "told"), [("local", [200, 200, 429]), ("open", [200] * 3), ("closed", [503] * 3), (None, [503] * 3)]
+)
+def test_a_policys_callable_that_raises_follows_on_outage_and_is_logged_once(options, on_outage, told, caplog):
     app = Counted()
-    front = limited(Policy("p", "5/minute", **options), app=app)
-    answers = [ask(front) for _ in range(3)]
-    assert [answer.status for answer in answers] == [500] * 3
-    assert "no such tenant" not in answers[0].body.decode()
-    assert app.reached == 0
+    front = limited(Policy("p", "2/minute", on_outage=on_outage, **options), app=app, on_outage="closed")
+    answers = [ask(front, f"GET /{i}") for i in range(3)]
+    assert [answer.status for answer in answers] == told
+    assert app.reached == told.count(200)
+    assert "no such tenant" not in "".join(answer.body.decode() for answer in answers)
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("ratekit", "ERROR")
-    assert record.getMessage() == "rate limiting: LookupError: no such tenant"
+    assert record.getMessage().startswith("rate limiting: policy 'p': LookupError: no such tenant")
     assert record.exc_info is not None
+
+
+def test_whoever_makes_a_key_raise_is_limited_by_address_and_apart_from_those_who_have_none():
+    def key(request):
+        return {"a": "ann"}[request.headers[KEY]]
+
+    app = limited(Policy("p", "1/day", key=key, missing="skip"))
+    assert [ask(app, headers=[(KEY, name)]).status for name in ("x", "y", "a", "z")] == [200, 429, 200, 429]
+    assert ask(app, headers=[(KEY, "x")], client=("192.0.2.2", 1)).status == 200
+
+
+def test_a_policy_that_fails_open_leaves_the_others_as_they_are():
+    app = limited(Policy("broken", "1/day", key=fail, on_outage="open"), Policy("whole", "2/day"))
+    assert [remaining(ask(app)) for _ in range(2)] == [{"whole": 1}, {"whole": 0}]
+    assert ask(app).status == 429
 
 
 def test_refused_by_one_policy_charges_none():

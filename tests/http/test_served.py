@@ -106,11 +106,13 @@ def test_nothing_is_raised_through_the_server_where_a_request_cannot_be_decided_
     def key(request):
         raise LookupError("no such tenant")
 
-    app = RateLimitMiddleware(hello, policies=[Policy("p", "1/minute", key=key)], store=AsyncMemoryStore())
+    app = RateLimitMiddleware(hello, policies=[Policy("p", "1/minute", key=key, on_outage="closed")], store=AsyncMemoryStore())
     with serving(app, log_level="info") as port:
-        assert [get(port).status_code for _ in range(3)] == [500, 500, 500]
+        assert [get(port).status_code for _ in range(3)] == [503, 503, 503]
     faults = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert [(record.name, record.getMessage()) for record in faults] == [("ratekit", "rate limiting: LookupError: no such tenant")]
+    assert [(record.name, record.getMessage()) for record in faults] == [
+        ("ratekit", "rate limiting: policy 'p': LookupError: no such tenant")
+    ]
 
 
 def test_an_application_without_lifespan_is_served_all_the_same():
