@@ -3,6 +3,7 @@ Raw references: what redis-py and the wire itself can do, with no limiter on top
 """
 
 import asyncio
+import time
 from collections import deque
 from typing import Any
 
@@ -59,6 +60,24 @@ async def redis_py_incr(url: str) -> Any:
     incr = redis.asyncio.Redis(connection_pool=pool(redis.asyncio, url)).incr
     await incr("first")
     return incr
+
+
+async def redis_py_buckets(url: str) -> Any:
+    """redis-py's asyncio client, counting by minute: HINCRBY and EXPIRE in one pipeline."""
+    import redis.asyncio
+    from libraries import pool
+
+    client = redis.asyncio.Redis(connection_pool=pool(redis.asyncio, url))
+
+    async def add(key: str) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.hincrby(f"buckets:{key}", str(int(time.time()) // 60 * 60), 1)
+        pipeline.expire(f"buckets:{key}", 3600)
+        done: list[Any] = await pipeline.execute()
+        return done
+
+    await add("first")
+    return add
 
 
 def redis_py_incr_sync(url: str) -> Any:

@@ -2,6 +2,7 @@
 ratekit: rate limits and counters for Python web applications. Exact decisions, one round trip, no outage because of a limiter.
 """
 
+from ratekit.counters import AsyncCounter, Counter
 from ratekit.decision import Decision
 from ratekit.decorators import rate_limit
 from ratekit.errors import (
@@ -20,8 +21,10 @@ from ratekit.stores import open_async_store, open_store
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncCounter",
     "AsyncLimiter",
     "ConfigurationError",
+    "Counter",
     "Decision",
     "Limit",
     "Limiter",

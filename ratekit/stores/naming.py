@@ -50,10 +50,7 @@ def plan_of(limits: Sequence[Limit], *, prefix: str, name: str, policy: str = ""
     """
     Compile limits; two of them that would share a key are a ConfigurationError that asks for names.
     """
-    for what, value in (("prefix", prefix), ("name", name)):
-        if not isinstance(value, str) or not value:
-            raise ConfigurationError(f"{what} {value!r}: write some text, such as 'ratekit'")
-    head = f"{_short(_escape(prefix), 24)}:{{{_short(_escape(name), 40)}:"
+    head = head_of(prefix, name)
     plan: list[tuple[Rule, Space]] = []
     for limit in limits:
         rule = rule_of(limit)
@@ -68,6 +65,14 @@ def plan_of(limits: Sequence[Limit], *, prefix: str, name: str, policy: str = ""
     if not plan:
         raise ConfigurationError("no limit given; write at least one, such as '100/minute'")
     return tuple(plan)
+
+
+def head_of(prefix: str, name: str) -> str:
+    """What begins every key of a limiter or a counter; raises ConfigurationError for what is no text."""
+    for what, value in (("prefix", prefix), ("name", name)):
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{what} {value!r}: write some text, such as 'ratekit'")
+    return f"{_short(_escape(prefix), 24)}:{{{_short(_escape(name), 40)}:"
 
 
 def canonical(identity: Identity) -> Canonical:

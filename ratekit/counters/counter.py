@@ -1,0 +1,295 @@
+"""
+Counter and AsyncCounter: one integer per identity, or one per identity and bucket of time. Thin shells: `tally.py` and `series.py`
+say what is asked and what the answers mean.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final
+
+from ratekit.counters.asking import ask, async_ask, missed_of
+from ratekit.counters.buckets import buckets_of, check_keep
+from ratekit.counters.clock import Hint
+from ratekit.counters.place import Place
+from ratekit.counters.series import Bucket, Series
+from ratekit.counters.tally import MOST, Tally
+from ratekit.errors import ConfigurationError
+from ratekit.stores.naming import Identity
+from ratekit.stores.protocol import AsyncStore, Store
+
+MOST_ADDED: Final = 10**15
+"""The greatest amount of one add, and its negative the least."""
+QUARTER: Final = 90 * 86_400
+"""Seconds after its last add that a plain counter is kept, unless it is told otherwise."""
+LONGEST: Final = 3_653 * 86_400
+"""Seconds: the longest `expire`, ten years."""
+
+Amounts = Mapping[Any, int] | Iterable[Any]
+"""How much to add to each of many identities; where they are only named, one."""
+
+
+class Counter:
+    """
+    Counts, for threads: one integer per identity; with `per` and `keep` one for each of the last `keep` buckets of time.
+
+    Counters of one `name` (and `prefix`, and store) count together. `store` is a URL or a store object: memory, Redis or Upstash.
+
+    A plain counter is forgotten `expire` seconds after its last add (90 days; None: never, it stays until it is reset). `per` is
+    "second", "minute", "hour", "day", "week", "month", "year" or whole seconds; `tz` names the time zone whose calendar is meant, else
+    it is UTC; such a counter is forgotten when all of its buckets are over. `floor` is the least that an add leaves.
+
+    `budget` is the seconds that an answer may take (None: the store's own, 0.05 for Redis). When they are over, or the store is away,
+    StoreUnavailable is raised: the add was counted once or not at all, and is never sent again.
+
+    Counts are exact up to 2^53 - 1, and stay there. Raises ConfigurationError for what cannot be.
+
+    >>> downloads = Counter("downloads")
+    >>> downloads.add("report.pdf"), downloads.add("report.pdf", 4), downloads.take("report.pdf"), downloads.value("report.pdf")
+    (1, 5, 5, 0)
+    >>> visits = Counter("visits", per="minute", keep=60)
+    >>> visits.add("/"), visits.total("/"), [bucket.count for bucket in visits.series("/", last=3)]
+    (1, 1, [0, 0, 1])
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        store: str | Store = "memory://",
+        per: str | float | timedelta | None = None,
+        keep: int | None = None,
+        tz: str | None = None,
+        expire: float | None = QUARTER,
+        floor: int | None = None,
+        prefix: str = "ratekit",
+        budget: float | None = None,
+    ) -> None:
+        self.name = name
+        self._plan = plan_of(per, keep, tz, expire, floor)
+        self._hint = hint_of(self._plan)
+        self._place = Place(store, wait=False, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
+        self._store = self._place.store
+
+    def add(self, identity: Identity, amount: int = 1) -> int:
+        """
+        Add an amount (of at most 10^15, also negative) and return the count: of the present bucket where there are buckets.
+
+        Raises StoreError: then it was counted once or not at all.
+        """
+        plan, amount = self._plan, check_amount(amount)
+        return ask(self._store, self._place.key(identity), lambda: plan.add(amount), plan.added, self._hint)
+
+    def add_many(self, amounts: Amounts) -> list[int]:
+        """
+        Add to many identities, each by itself, in one trip of 512 at most: the counts, in order. Give amounts by identity, or
+        identities only, which are counted once each.
+
+        >>> Counter("votes").add_many({"yes": 3, "no": 1}), Counter("votes").add_many(["yes", "yes"])
+        ([3, 1], [4, 5])
+        """
+        pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
+        answers = self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        again = missed_of(answers, self._plan.added, self._hint)
+        if again:
+            rest = self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            for i, answer in zip(again, rest, strict=True):
+                answers[i] = answer
+        return [self._plan.added(answer) for answer in answers]
+
+    def value(self, identity: Identity) -> int:
+        """The count; where there are buckets, that of all that are kept."""
+        return self._plan.value(self._store.count(self._place.key(identity), self._plan.look()))
+
+    def values(self, identities: Iterable[Identity]) -> list[int]:
+        """The counts of many identities, in order, in one trip of 512 at most."""
+        look = self._plan.look()
+        answers = self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        return [self._plan.value(answer) for answer in answers]
+
+    def take(self, identity: Identity) -> int:
+        """The count, made as new in the same step: whatever is added meanwhile is in this answer or in the next one."""
+        return self._plan.value(self._store.count(self._place.key(identity), self._plan.take()))
+
+    def reset(self, identity: Identity) -> None:
+        """Make an identity as new."""
+        self._store.count(self._place.key(identity), self._plan.take())
+
+    def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
+        """The last buckets (all that are kept): the start and the count of each, the present one last; gaps are zeros."""
+        plan = with_buckets(self._plan)
+        last = check_last(last, plan)
+        return plan.series(self._store.count(self._place.key(identity), plan.look()), last)
+
+    def total(self, identity: Identity, last: int | None = None) -> int:
+        """What was counted in the last buckets (all that are kept), the present one among them."""
+        return sum(bucket.count for bucket in self.series(identity, last))
+
+    def sliding(self, identity: Identity, last: int | None = None) -> int:
+        """
+        What was counted in the time of so many buckets until now. Of the oldest bucket, which is partly over, a share is counted: right
+        where its adds came evenly, and never wrong by more than that bucket held.
+        """
+        plan = with_buckets(self._plan)
+        last = check_last(last, plan)
+        return plan.sliding(self._store.count(self._place.key(identity), plan.look()), last)
+
+    def close(self) -> None:
+        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        if self._place.leaves():
+            self._store.close()
+
+    def __enter__(self) -> "Counter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Counter({self.name!r})"
+
+
+class AsyncCounter:
+    """Counts, for event loops: `Counter`, awaited. In memory under asyncio and trio, on Redis under asyncio."""
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        store: str | AsyncStore = "memory://",
+        per: str | float | timedelta | None = None,
+        keep: int | None = None,
+        tz: str | None = None,
+        expire: float | None = QUARTER,
+        floor: int | None = None,
+        prefix: str = "ratekit",
+        budget: float | None = None,
+    ) -> None:
+        self.name = name
+        self._plan = plan_of(per, keep, tz, expire, floor)
+        self._hint = hint_of(self._plan)
+        self._place = Place(store, wait=True, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
+        self._store = self._place.store
+
+    async def add(self, identity: Identity, amount: int = 1) -> int:
+        """Add an amount and return the count, of the present bucket where there are buckets. Raises StoreError."""
+        plan, amount = self._plan, check_amount(amount)
+        return await async_ask(self._store, self._place.key(identity), lambda: plan.add(amount), plan.added, self._hint)
+
+    async def add_many(self, amounts: Amounts) -> list[int]:
+        """Add to many identities, each by itself, in one trip of 512 at most: the counts, in order."""
+        pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
+        answers = await self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        again = missed_of(answers, self._plan.added, self._hint)
+        if again:
+            rest = await self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            for i, answer in zip(again, rest, strict=True):
+                answers[i] = answer
+        return [self._plan.added(answer) for answer in answers]
+
+    async def value(self, identity: Identity) -> int:
+        """The count; where there are buckets, that of all that are kept."""
+        return self._plan.value(await self._store.count(self._place.key(identity), self._plan.look()))
+
+    async def values(self, identities: Iterable[Identity]) -> list[int]:
+        """The counts of many identities, in order, in one trip of 512 at most."""
+        look = self._plan.look()
+        answers = await self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        return [self._plan.value(answer) for answer in answers]
+
+    async def take(self, identity: Identity) -> int:
+        """The count, made as new in the same step."""
+        return self._plan.value(await self._store.count(self._place.key(identity), self._plan.take()))
+
+    async def reset(self, identity: Identity) -> None:
+        """Make an identity as new."""
+        await self._store.count(self._place.key(identity), self._plan.take())
+
+    async def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
+        """The last buckets (all that are kept): the start and the count of each, the present one last; gaps are zeros."""
+        plan = with_buckets(self._plan)
+        last = check_last(last, plan)
+        return plan.series(await self._store.count(self._place.key(identity), plan.look()), last)
+
+    async def total(self, identity: Identity, last: int | None = None) -> int:
+        """What was counted in the last buckets (all that are kept), the present one among them."""
+        return sum(bucket.count for bucket in await self.series(identity, last))
+
+    async def sliding(self, identity: Identity, last: int | None = None) -> int:
+        """What was counted in the time of so many buckets until now, a share of the oldest one among it."""
+        plan = with_buckets(self._plan)
+        last = check_last(last, plan)
+        return plan.sliding(await self._store.count(self._place.key(identity), plan.look()), last)
+
+    async def aclose(self) -> None:
+        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        if self._place.leaves():
+            await self._store.aclose()
+
+    async def __aenter__(self) -> "AsyncCounter":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncCounter({self.name!r})"
+
+
+def plan_of(per: object, keep: object, tz: object, expire: float | None, floor: int | None) -> Tally | Series:
+    """What a counter asks; raises ConfigurationError for what cannot be."""
+    least = -MOST if floor is None else check_amount(floor, "floor")
+    if per is not None:
+        if keep is None:
+            raise ConfigurationError(f"per {per!r} needs keep, the number of buckets that are kept: write keep=60")
+        if expire != QUARTER:
+            raise ConfigurationError("a counter with per and keep is forgotten when its buckets are over: leave expire out")
+        return Series(buckets_of(per, tz), check_keep(keep), least)
+    if keep is not None or tz is not None:
+        raise ConfigurationError("keep and tz are for counters with buckets of time: write per='minute', keep=60")
+    return Tally(least, life_of(expire))
+
+
+def hint_of(plan: Tally | Series) -> Hint:
+    """About what time it is at the store; a plain counter never asks."""
+    return plan.hint if isinstance(plan, Series) else Hint()
+
+
+def life_of(expire: object) -> int:
+    """Milliseconds for seconds; 0 is for ever. Raises ConfigurationError."""
+    if expire is None:
+        return 0
+    if isinstance(expire, bool) or not isinstance(expire, int | float) or not 0.001 <= expire <= LONGEST:
+        raise ConfigurationError(
+            f"expire {expire!r}: write seconds from 0.001 to {LONGEST} (ten years), or None to keep it for ever"
+        )
+    return max(1, round(expire * 1000))
+
+
+def check_amount(amount: object, what: str = "amount") -> int:
+    """The amount itself; raises ConfigurationError for what is none."""
+    if type(amount) is not int or not -MOST_ADDED <= amount <= MOST_ADDED:
+        raise ConfigurationError(f"{what} {amount!r}: write a whole number from -10^15 to 10^15")
+    return amount
+
+
+def amounts_of(amounts: Amounts) -> list[tuple[Any, int]]:
+    """Identities and amounts; raises ConfigurationError."""
+    pairs = amounts.items() if isinstance(amounts, Mapping) else ((identity, 1) for identity in amounts)
+    return [(identity, check_amount(amount)) for identity, amount in pairs]
+
+
+def with_buckets(plan: Tally | Series) -> Series:
+    """The plan itself; raises ConfigurationError where there are no buckets."""
+    if isinstance(plan, Series):
+        return plan
+    raise ConfigurationError("this counter has no buckets of time: make it with per='minute', keep=60")
+
+
+def check_last(last: object, plan: Series) -> int:
+    """How many buckets to read; raises ConfigurationError."""
+    if last is None:
+        return plan.keep
+    if type(last) is not int or not 1 <= last <= plan.keep:
+        raise ConfigurationError(f"last {last!r}: write how many buckets, from 1 to the {plan.keep} that are kept")
+    return last
