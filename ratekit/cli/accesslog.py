@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from ratekit.errors import ConfigurationError
 from ratekit.keys import network_of
@@ -33,7 +33,7 @@ EXAMPLE: Final = '192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 20
 
 _LINE: Final = re.compile(
     r"(?P<host>\S+) \S+ (?P<user>.*?) \[(?P<hour>\d\d/[A-Za-z]{3}/\d{4}:\d\d):(?P<minute>[0-5]\d):(?P<second>[0-5]\d|60)"
-    r' (?P<zone>[+-]\d{4})\] "(?P<request>.*?)" (?:\d{3}|-) (?:\d+|-)(?: .*)?'
+    r' (?P<zone>[+-]\d{4})\] "(?P<request>.*?)" (?:\d{3}|-) (?:\d+|-)(?P<tail> .*)?'
 )
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _REQUEST: Final = re.compile(r"(?P<method>[A-Z]+) (?P<path>\S+)")
@@ -64,12 +64,15 @@ KEYS: Final = {"ip": _ip, "user": _user, "path": _path, "method": _method}
 """Which field of a line says who is asking. A line without a user counts by its address, apart from every user."""
 
 
+Who = TypeVar("Who")
+
+
 @dataclass(frozen=True, slots=True)
-class Log:
+class Log(Generic[Who]):
     """Requests in order of time: `times` in seconds since 1970 (UTC), `who` beside them."""
 
     times: "array[int]"
-    who: list[str]
+    who: list[Who]
     late: int
     """Lines that stood behind a later one."""
     malformed: int
@@ -77,7 +80,7 @@ class Log:
     """The first malformed lines, with their numbers."""
 
 
-def read(path: str, key: str, progress: Progress = lambda _: None) -> Log:
+def read(path: str, key: str, progress: Progress = lambda _: None) -> Log[str]:
     """
     Read a log: a file, gzip or not, or "-" for standard input.
 
@@ -85,9 +88,14 @@ def read(path: str, key: str, progress: Progress = lambda _: None) -> Log:
     """
     if key not in KEYS:
         raise ConfigurationError(f"--key {key!r}: write one of {', '.join(KEYS)}")
+    return read_as(path, KEYS[key], progress)
+
+
+def read_as(path: str, identity: "Callable[[re.Match[str]], Who]", progress: Progress = lambda _: None) -> Log[Who]:
+    """`read`, with what `identity` makes of a line beside its time."""
     try:
         with _opened(path) as (lines, position):
-            log = parse(lines, key, lambda: progress(position()))
+            log = parse(lines, identity, lambda: progress(position()))
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
@@ -112,11 +120,13 @@ def _peekable(source: Any) -> Any:
     return source if hasattr(source, "peek") else BufferedReader(source)
 
 
-def parse(lines: Iterable[bytes], key: str, tick: Callable[[], object] = lambda: None) -> Log:
+def parse(
+    lines: Iterable[bytes], identity: "Callable[[re.Match[str]], Who]", tick: Callable[[], object] = lambda: None
+) -> Log[Who]:
     """A log from its lines. A line that is none is counted and left out; an empty one is not even counted."""
-    times, who, late, malformed, newest = array("q"), [], 0, 0, -(1 << 62)
+    times, who, late, malformed, newest = array("q"), list[Who](), 0, 0, -(1 << 62)
     examples: list[tuple[int, str]] = []
-    identity, known = KEYS[key], dict[str, str]()
+    known = dict[Who, Who]()
     for number, raw in enumerate(lines, 1):
         text = raw.decode("utf-8", "backslashreplace").strip()
         line = _LINE.fullmatch(text)

@@ -39,15 +39,15 @@ def replay(log: LogPath, limit: Limits, key: KeyField = "ip", plot: Picture = No
             raise ConfigurationError("a replay with limiting switched off would admit everything: unset RATEKIT_ENABLED")
         if plot is not None:
             pyplot("--plot")
-        with _progress() as bars:
+        with bars() as shown:
             size = Path(log).stat().st_size if Path(log).is_file() else None
-            reading = bars.add_task("reading", total=size)
-            requests = accesslog.read(log, key, lambda at: bars.update(reading, completed=at))
+            reading = shown.add_task("reading", total=size)
+            requests = accesslog.read(log, key, lambda at: shown.update(reading, completed=at))
             count = len(requests.times)
-            bars.update(reading, total=size or 1, completed=size or 1)
-            replayed = bars.add_task("replaying", total=count)
-            result = replaying.run(requests, limits, lambda done: bars.update(replayed, completed=done))
-            bars.update(replayed, completed=count)
+            shown.update(reading, total=size or 1, completed=size or 1)
+            replayed = shown.add_task("replaying", total=count)
+            result = replaying.run(requests, limits, lambda done: shown.update(replayed, completed=done))
+            shown.update(replayed, completed=count)
         if plot is not None:
             draw(result, plot, log)
         if as_json:
@@ -56,6 +56,7 @@ def replay(log: LogPath, limit: Limits, key: KeyField = "ip", plot: Picture = No
             show(result, log, top, plot)
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+def bars() -> Progress:
+    """Bars that say how far it is, in a terminal alone."""
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
     return Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal)

@@ -57,7 +57,7 @@ def _over_time(axes: Any, replay: Replay) -> None:
     axes.bar(starts, refused, width, align="edge", bottom=admitted, color=REFUSED, label="refused")
     axes.set_xlim(starts[0], datetime.fromtimestamp((first + len(starts)) * step, UTC))
     axes.set_ylim(0, max(map(sum, zip(*counts, strict=True))) * 1.06)
-    axes.set_title(f"Requests per {_length(step)}")
+    axes.set_title(f"Requests per {length(step)}")
     locator = part("dates").AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(part("dates").ConciseDateFormatter(locator, tz=UTC))
@@ -126,7 +126,8 @@ def _cycled(count: int) -> Sequence[str]:
     return [LINES[i % len(LINES)] for i in range(count)]
 
 
-def _length(step: int) -> str:
+def length(step: int) -> str:
+    """A step of time in words."""
     for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         if step % seconds == 0:
             return unit if step == seconds else f"{step // seconds} {unit}s"

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ratekit.cli.accesslog import Log
 from ratekit.cli.common import ERR, OUT, printable
 from ratekit.cli.replaying import Replay
 
@@ -17,9 +18,9 @@ from ratekit.cli.replaying import Replay
 def show(replay: Replay, name: str, top: int, picture: Path | None) -> None:
     """Print a replay for people."""
     log = replay.log
-    _show_malformed(replay)
+    show_malformed(log)
     order = f"; {log.late:,} lines stood behind a later one and were put in order" if log.late else ""
-    OUT.print(f"{printable(name)}: {_when(log.times[0])} to {_when(log.times[-1])} UTC{order}\n")
+    OUT.print(f"{printable(name)}: {when(log.times[0])} to {when(log.times[-1])} UTC{order}\n")
     clients, refused_clients = len(replay.tallies), len(replay.most_refused)
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
@@ -27,9 +28,9 @@ def show(replay: Replay, name: str, top: int, picture: Path | None) -> None:
     facts.add_column(justify="right")
     facts.add_row("requests", f"{len(log.times):,}", "")
     facts.add_row("clients", f"{clients:,}", "")
-    facts.add_row("admitted", f"{replay.admitted:,}", _share(replay.admitted, len(log.times)))
-    facts.add_row(Text("refused", style="bold"), f"{replay.refused:,}", _share(replay.refused, len(log.times)))
-    facts.add_row("clients refused", f"{refused_clients:,}", _share(refused_clients, clients))
+    facts.add_row("admitted", f"{replay.admitted:,}", share(replay.admitted, len(log.times)))
+    facts.add_row(Text("refused", style="bold"), f"{replay.refused:,}", share(replay.refused, len(log.times)))
+    facts.add_row("clients refused", f"{refused_clients:,}", share(refused_clients, clients))
     OUT.print(facts)
     OUT.print()
     OUT.print(_limits(replay))
@@ -39,8 +40,8 @@ def show(replay: Replay, name: str, top: int, picture: Path | None) -> None:
         OUT.print(f"picture: {picture}")
 
 
-def _show_malformed(replay: Replay) -> None:
-    log = replay.log
+def show_malformed(log: Log[Any]) -> None:
+    """Name the lines that were left out, on standard error."""
     if not log.malformed:
         return
     lines = "line is" if log.malformed == 1 else "lines are"
@@ -72,7 +73,7 @@ def _most_refused(replay: Replay, top: int) -> Table:
         table.add_column(heading, justify="right")
     for tally in shown:
         counts = (tally.requests, tally.admitted, tally.refused)
-        table.add_row(printable(tally.who, 60), *(f"{count:,}" for count in counts), _share(tally.refused, tally.requests))
+        table.add_row(printable(tally.who, 60), *(f"{count:,}" for count in counts), share(tally.refused, tally.requests))
     return table
 
 
@@ -82,8 +83,8 @@ def facts(replay: Replay, name: str, key: str, top: int, picture: Path | None) -
     return {
         "log": name,
         "key": key,
-        "from": _iso(log.times[0]),
-        "to": _iso(log.times[-1]),
+        "from": iso(log.times[0]),
+        "to": iso(log.times[-1]),
         "malformed_lines": log.malformed,
         "late_lines": log.late,
         "requests": len(log.times),
@@ -110,13 +111,16 @@ def facts(replay: Replay, name: str, key: str, top: int, picture: Path | None) -
     }
 
 
-def _share(part: int, whole: int) -> str:
+def share(part: int, whole: int) -> str:
+    """A part in per cent."""
     return f"{100 * part / whole:.1f} %"
 
 
-def _when(time: int) -> str:
+def when(time: int) -> str:
+    """An instant for people, UTC."""
     return datetime.fromtimestamp(time, UTC).strftime("%d %b %Y %H:%M:%S")
 
 
-def _iso(time: int) -> str:
+def iso(time: int) -> str:
+    """An instant for programs, UTC."""
     return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")

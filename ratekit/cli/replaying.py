@@ -54,7 +54,7 @@ class Outcome:
 class Replay:
     """A log, and per request of it whether it was admitted (1) or refused (0)."""
 
-    log: Log
+    log: Log[str]
     verdicts: bytearray
     tallies: list[Tally]
     """The most refused client first."""
@@ -76,7 +76,7 @@ class Replay:
         return [tally for tally in self.tallies if tally.refused]
 
 
-def run(log: Log, limits: Sequence[Limit], progress: Callable[[int], object] = lambda _: None) -> Replay:
+def run(log: Log[str], limits: Sequence[Limit], progress: Callable[[int], object] = lambda _: None) -> Replay:
     """
     Replay a log that is in order of time. `progress` is called now and then with the number of requests done.
     """
@@ -96,7 +96,7 @@ def run(log: Log, limits: Sequence[Limit], progress: Callable[[int], object] = l
     return _counted(log, verdicts, limits, refusals)
 
 
-def _counted(log: Log, verdicts: bytearray, limits: Sequence[Limit], refusals: Sequence[int]) -> Replay:
+def _counted(log: Log[str], verdicts: bytearray, limits: Sequence[Limit], refusals: Sequence[int]) -> Replay:
     asked: dict[str, array[int]] = {}
     admitted: dict[str, array[int]] = {}
     for time, who, verdict in zip(log.times, log.who, verdicts, strict=True):
