@@ -53,6 +53,7 @@ format: .venv/dev
 # The pictures and tables in docs/ that a command makes.
 docs: .venv/dev
 	$(BIN)/python docs/draw_algorithms.py
+	$(BIN)/python docs/draw_edge.py
 
 redis:
 	@sh tests/get_redis.sh
