@@ -36,6 +36,8 @@ def read(app: Any) -> Seen:
 def _read(app: Any, under: str, around: bool, seen: Seen) -> None:
     app, wrapped = _unwrapped(app, under, seen)
     around = around or wrapped
+    if not hasattr(app, "user_middleware"):  # a router with middlewares of its own
+        around = _unwrapped(getattr(app, "middleware_stack", None), under, seen)[1] or around
     for cls, args, options in getattr(app, "user_middleware", ()):
         if getattr(cls, "__ratekit__", None) == MIDDLEWARE:
             given = inspect.signature(cls).bind_partial(None, *args, **options).arguments
@@ -87,14 +89,15 @@ def included(routes: Sequence[Any]) -> Iterator[Any]:
 
 def _endpoint(route: Any, under: str, around: bool) -> Endpoint:
     endpoint = Endpoint(under + _template(route.path), _methods(route), around=around)
-    standing = [*_standing(route.endpoint)]
-    if inspect.isclass(route.endpoint):  # HTTPEndpoint, with a function for each method
-        standing += [one for method in endpoint.methods for one in _standing(getattr(route.endpoint, method.lower(), None))]
+    standing: list[Standing] = []
     number = 0
     for call in dict.fromkeys(map(_Same, calls(getattr(route, "dependant", None)))):
         for one in _standing(call.it):
             number += not one.label
             standing.append(one if one.label else replace(one, label=label_of(route, number)))
+    standing += _standing(route.endpoint)
+    if inspect.isclass(route.endpoint):  # HTTPEndpoint, with a function for each method
+        standing += [one for method in endpoint.methods for one in _standing(getattr(route.endpoint, method.lower(), None))]
     inner = Seen()
     if _unwrapped(getattr(route, "app", None), "", inner)[1]:
         endpoint = replace(endpoint, around=True)

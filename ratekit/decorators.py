@@ -63,7 +63,8 @@ def rate_limit(
     def decorate(function: F) -> F:
         call = _Call(function, parsed, limiter, key=key, cost=cost, wait=wait, store=store, prefix=prefix)
         limited: Any = call.wrap_async() if call.is_async else call.wrap()
-        standing = Standing(call.label, parsed if limiter is None else limiter.limits, store)
+        own = "" if limiter is not None else call.name
+        standing = Standing(call.label, parsed if limiter is None else limiter.limits, store, function=own)
         limited.__ratekit__ = (*getattr(function, "__ratekit__", ()), standing)
         return cast("F", limited)
 

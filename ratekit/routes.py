@@ -25,13 +25,14 @@ METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT", "WS")
 class Standing:
     """
     Limits that stand at a route itself: a decorator, a dependency. `store` is the one it was given, None for the middleware's. `bare`:
-    it works where no middleware or adapter of ratekit is around.
+    it works where no middleware or adapter of ratekit is around. `function` is the name that it counts under, where a function gives it.
     """
 
     label: str
     limits: tuple[Limit, ...]
     store: Any = None
     bare: bool = False
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is probably not meant. `kind` is "no limit", "matches nothing", "no middleware", "memory" or "off"."""
+    """
+    Something that is probably not meant. `kind` is "no limit", "matches nothing", "no middleware", "one name", "memory" or "off".
+    """
 
     kind: str
     text: str
@@ -125,10 +128,28 @@ def coverage(
         for standing in endpoint.standing
         if not standing.bare and not endpoint.around
     ]
+    findings += _of_one_name(endpoints)
     if workers > 1 and "memory://" in [store for store in stores if isinstance(store, str)]:
         text = f"the state is in memory and there are {workers} workers: each counts on its own; give store='redis://...'"
         findings.append(Finding("memory", text))
     return Coverage(rows, tuple(findings))
+
+
+def _of_one_name(endpoints: Sequence[Endpoint]) -> list[Finding]:
+    """Functions that share a qualified name, and with it what they count: two of one name in a module, or made by one function."""
+    found: dict[str, dict[frozenset[int], Endpoint]] = {}
+    for endpoint in endpoints:
+        for function in {standing.function for standing in endpoint.standing if standing.function}:
+            own = frozenset(id(standing) for standing in endpoint.standing if standing.function == function)
+            found.setdefault(function, {}).setdefault(own, endpoint)
+    return [
+        Finding(
+            "one name",
+            f"{' and '.join(map(str, several.values()))} are limited by functions of one name, {function}, and count together",
+        )
+        for function, several in found.items()
+        if len(several) > 1
+    ]
 
 
 def _held(endpoint: Endpoint, placed: Sequence[Placed]) -> tuple[Held, ...]:

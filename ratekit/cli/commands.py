@@ -11,6 +11,7 @@ from ratekit.cli.doctor import doctor
 from ratekit.cli.edge import edge
 from ratekit.cli.explain import parse
 from ratekit.cli.replay import replay
+from ratekit.cli.routes import routes
 from ratekit.cli.simulate import simulate
 from ratekit.cli.state import peek, reset
 
@@ -26,6 +27,7 @@ app.command("edge")(edge)
 app.command("doctor")(doctor)
 app.command("replay")(replay)
 app.command("simulate")(simulate)
+app.command("routes")(routes)
 app.command("peek")(peek)
 app.command("reset")(reset)
 app.command("parse")(parse)
