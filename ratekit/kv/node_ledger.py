@@ -135,7 +135,7 @@ class Ledger:
         for _, (units, _, _) in tallies:
             total += units.get(key, 0)
         kept = limit.quota - terms.ceiling(limit)
-        return max(total, own + kept) if terms.mode == "quota" else total + kept
+        return max(total, own + kept) if terms.shares(limit) else total + kept
 
     def _give(self, ask: Ask, place: Place, now: int) -> Seen:
         """Give back into the window that was charged, if it is still open."""

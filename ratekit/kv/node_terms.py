@@ -134,8 +134,12 @@ class Terms:
             )
 
     def ceiling(self, limit: Limit) -> int:
-        """What a node may see admitted, by all ("sum", "extrapolate", "headroom") or by itself ("quota"), before it refuses."""
-        return _ceiling(self, limit)
+        """What a node may see admitted, by itself if it keeps to a share, else by all, before it refuses."""
+        return _ceiling(self, limit)[0]
+
+    def shares(self, limit: Limit) -> bool:
+        """Whether a node keeps to a share of its own: "quota", and "headroom" where no more than that would be left."""
+        return _ceiling(self, limit)[1]
 
     def max_over(self, limit: Limit, state: State = "well", restarts: int = 0, found: bool = True) -> int | None:
         """
@@ -144,7 +148,7 @@ class Terms:
         """
         if self.nodes is None:
             return None
-        if self.mode != "quota" and state != "well":
+        if state != "well" and not self.shares(limit):
             return (self.nodes + restarts - 1) * limit.quota + self._strips(self.nodes + restarts, limit.quota)
         return max(0, _admitted(self, limit, restarts, found) - limit.quota)
 
@@ -157,18 +161,18 @@ class Terms:
 
 
 @lru_cache(maxsize=4096)
-def _ceiling(terms: Terms, limit: Limit) -> int:
+def _ceiling(terms: Terms, limit: Limit) -> tuple[int, bool]:
     quota, nodes, rate = limit.quota, terms.nodes, terms.arrival_rate
     if terms.mode in ("sum", "extrapolate") or nodes is None:
-        return quota
+        return quota, False
     if terms.mode == "quota":
-        return quota // nodes
+        return quota // nodes, True
     assert rate is not None
     if rate * max(limit.per, terms.staleness) <= quota:
-        return quota
+        return quota, False
     strips = 2 * rate * terms.clock_skew
-    shared = quota - math.ceil(excess_share(nodes) * rate * terms.finding + strips)
-    return max(shared, math.floor((quota - strips) / nodes))
+    left, share = quota - math.ceil(excess_share(nodes) * rate * terms.finding + strips), math.floor((quota - strips) / nodes)
+    return max(left, share), left <= share
 
 
 @lru_cache(maxsize=4096)
@@ -181,7 +185,7 @@ def _admitted(terms: Terms, limit: Limit, restarts: int, found: bool) -> int:
     most = nodes * ceiling
     if rate is None:
         return most + strips
-    if terms.mode != "quota":
+    if not terms.shares(limit):
         tau = terms.staleness if found and not restarts else terms.finding
         most = min(most, ceiling + math.floor((excess_share(nodes) + restarts) * rate * tau))
     return min(most + strips, math.floor(rate * max(limit.per, terms.staleness)))

@@ -149,7 +149,8 @@ class KVStore:
 
     `mode`: "sum" admits while what is known to be spent leaves room. "extrapolate" adds what the others will have spent since at the
     rate they told: less over on average, the same bound. "headroom" stays clear of the limit by the bound: never over while
-    `arrival_rate` holds. "quota" gives each node limit / nodes: never over, whatever fails, and unfair where loads are uneven.
+    `arrival_rate` holds. "quota" gives each node limit / nodes: never over, whatever fails, and unfair where loads are uneven; so
+    does "headroom" where that is more than the bound leaves.
 
     Limits must be `fixed_window`, with a window longer than the staleness unless `force`. At most `max_keys` keys are counted in a
     window; beyond that new identities share buckets. `clock` (microseconds since the epoch) and `seed` are for simulations: then

@@ -254,6 +254,16 @@ def test_headroom_stays_clear_of_the_limit_by_the_bound_and_promises_none_over(w
     assert 50 < 999 - decision.remaining < 80
 
 
+def test_headroom_is_a_quota_where_the_bound_would_leave_less(world):
+    stores = settled(world, "IAD", "FRA", mode="headroom", arrival_rate=10.0)
+    admitted = []
+    for store in stores:
+        admitted.append(sum(bool(Limiter(HOURLY, store=store).hit("ann")) for _ in range(60)))
+        run(world, 70, *stores)  # what the one admitted, the other knows
+    assert admitted == [50, 50]
+    assert Limiter(HOURLY, store=stores[0]).peek("ann").max_over == 0
+
+
 def test_a_quota_is_a_share_of_the_limit_and_is_never_over(world):
     stores = settled(world, "IAD", "IAD", "IAD", mode="quota")
     limiters = [Limiter(HOURLY, store=store) for store in stores]

@@ -87,5 +87,7 @@ def test_headroom_and_quota_promise_none_over_and_headroom_leaves_no_less_than_q
         headroom, shares = Terms(nodes, rate, mode="headroom"), Terms(nodes, rate, mode="quota")
         assert headroom.max_over(limit) == shares.max_over(limit) == 0
         assert quota // nodes == shares.ceiling(limit) <= headroom.ceiling(limit) <= quota
+        assert shares.shares(limit)
+        assert headroom.ceiling(limit) == quota // nodes or not headroom.shares(limit)
         assert shares.max_over(limit, "faulty") == 0
         assert shares.max_over(limit, restarts=2) <= 2 * (quota // nodes)
