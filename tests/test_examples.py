@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -46,19 +47,30 @@ def test_the_starlette_example_refuses_the_sixth_request():
     assert answers[5].headers["content-type"] == "application/problem+json"
 
 
-def test_the_fastapi_example_counts_items_by_key_and_logins_by_address():
+def test_the_fastapi_example_limits_each_route_in_its_own_way():
     with served("fastapi_app") as client:
         assert client.get("/items").status_code == 401
         ann = [client.get("/items", headers={"x-api-key": "ann"}).status_code for _ in range(10)]
         bob = client.get("/items", headers={"x-api-key": "bob"})
         logins = [client.post("/login").status_code for _ in range(4)]
         reports = [client.get("/report") for _ in range(3)]
+        orders = {shop: [client.post(f"/shops/{shop}/orders").status_code for _ in range(3)] for shop in ("a", "b")}
+        well = client.get("/health")
+        documented = client.get("/openapi.json").json()["paths"]
+        with connect(str(client.base_url).replace("http", "ws") + "/chat") as chat:
+            said = [(chat.send(text), chat.recv())[1] for text in ("one", "two", "three")]
     assert ann == [200] * 10
     assert bob.json() == ["one", "two"]
     assert bob.headers["ratelimit-policy"] == '"items";q=10;w=6'
     assert logins == [200, 200, 200, 429]
     assert [report.status_code for report in reports] == [200, 200, 429]
-    assert reports[0].headers["ratelimit-policy"] == '"report";q=2;w=60'
+    assert orders == {"a": [200, 200, 429], "b": [200, 200, 429]}
+    assert "ratelimit" not in well.headers
+    assert {path for path, item in documented.items() for operation in item.values() if "429" not in operation["responses"]} == {
+        "/health"
+    }
+    assert said[:2] == ["ONE", "TWO"]
+    assert said[2].startswith("wait ")
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -81,5 +93,5 @@ def test_the_plain_function_example_prints_what_it_says(store):
 
 
 def test_every_example_is_run_here():
-    here = Path(__file__).read_text(encoding="utf-8")
-    assert [path.name for path in EXAMPLES.glob("*.py") if path.stem not in here] == []
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [path.name for path in EXAMPLES.glob("*.py") if path.stem not in tests] == []
