@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
 from ratekit.decision import Decision, Seen
@@ -54,6 +55,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = Latch()
         self._tables = Tables(max_keys)
+        self._compiled: WeakSet[Callable[..., Any]] = WeakSet()
         self._cells = Cells(max_keys)
         # Counters have dates: the machine's own, as it was when the store was made, and then as the clock moves on.
         self._epoch = time.time_ns() // 1000 - monotonic() if clock is monotonic else 0
@@ -124,6 +126,14 @@ class MemoryStore:
             now = self._clock() + self._epoch
             return [self._cells.run(key, command, now) for key, command in jobs]
 
+    def retime(self, clock: Clock) -> None:
+        """Hold nothing, and go by another clock from now on: for tests."""
+        with self._lock:
+            self._clock = clock
+            self._tables.clear()
+            for compiled in list(self._compiled):
+                compiled.retime(clock)  # type: ignore[attr-defined]
+
     def now(self) -> int:
         """Microseconds of this store's clock."""
         return self._clock()
@@ -158,6 +168,11 @@ def _single(store: MemoryStore, rule: Rule, table: Table) -> Compiled:
             lock.leave(None)
         return Decision((seen[0], limit, read, cost, seen, source, False, 0, ()))
 
+    def retime(other: Clock) -> None:
+        nonlocal clock
+        clock = other
+
+    _retimed(store, single, retime)
     return single
 
 
@@ -192,7 +207,18 @@ def _shortest(store: MemoryStore, rule: Rule, table: Table, otherwise: Spend) ->
             return otherwise(identity, cost)
         return Decision((True, limit, recall, cost, told, "store", False, 0, ()))
 
+    def retime(other: Clock) -> None:
+        nonlocal clock
+        clock = nanoseconds(other)
+
+    _retimed(store, spend, retime)
     return spend
+
+
+def _retimed(store: MemoryStore, compiled: Any, retime: Callable[[Clock], None]) -> None:
+    """Let a store know what was compiled, for as long as somebody has it."""
+    compiled.retime = retime
+    store._compiled.add(compiled)
 
 
 class AsyncMemoryStore:

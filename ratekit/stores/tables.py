@@ -118,6 +118,15 @@ class Tables:
             if table.shards[table.home(identity)].pop(identity, None) is not None:
                 self.size -= 1
 
+    def clear(self) -> None:
+        """Hold nothing."""
+        for table in self._tables.values():
+            for states in table.shards:
+                states.clear()
+            table.overflow.clear()
+            table.earliest[:] = [NEVER] * len(table.earliest)
+        self.size = 0
+
     def _sweep(self, now: int) -> None:
         """Drop what equals a fresh key: at most one small dict at a time, and no more than new keys have paid for."""
         self._credit = min(self._credit + PACE, 2 * FIRST)

@@ -3,7 +3,8 @@ From a URL to a store. One URL is one store per process, closed when its last ho
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ratekit.errors import ConfigurationError
@@ -11,24 +12,24 @@ from ratekit.stores.memory import PROCESS, AsyncMemoryStore
 from ratekit.stores.protocol import AsyncStore, Store
 
 
-def _remote(url: str) -> Store:
+def _remote(url: str, **options: Any) -> Store:
     if url.startswith("upstash"):
         from ratekit.stores.upstash import UpstashStore
 
-        return UpstashStore(url)
+        return UpstashStore(url, **options)
     from ratekit.stores.redis import RedisStore
 
-    return RedisStore(url)
+    return RedisStore(url, **options)
 
 
-def _async_remote(url: str) -> AsyncStore:
+def _async_remote(url: str, **options: Any) -> AsyncStore:
     if url.startswith("upstash"):
         from ratekit.stores.upstash import AsyncUpstashStore
 
-        return AsyncUpstashStore(url)
+        return AsyncUpstashStore(url, **options)
     from ratekit.stores.redis import AsyncRedisStore
 
-    return AsyncRedisStore(url)
+    return AsyncRedisStore(url, **options)
 
 
 SCHEMES: Final = (
@@ -48,11 +49,12 @@ SCHEMES: Final = (
 class Shared:
     """Stores by URL: one each, for as long as somebody holds it."""
 
-    def __init__(self, memory: Any, open_remote: Callable[[str], Any]) -> None:
+    def __init__(self, memory: Any, open_remote: Callable[..., Any]) -> None:
         self._memory = memory
         self._open_remote = open_remote
         self._lock = threading.Lock()
         self._stores: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
 
     def hold(self, url: str) -> Any:
         """The store of a URL, held once more; each holder closes it once."""
@@ -62,8 +64,20 @@ class Shared:
         with self._lock:
             store = self._stores.get(url)
             if store is None or not store.hold():
-                store = self._stores[url] = self._open_remote(url)
+                store = self._stores[url] = self._open_remote(url, **self._options)
             return store
+
+    @contextmanager
+    def clocked(self, clock: Callable[[], int]) -> Iterator[None]:
+        """What is opened inside the block is opened anew, and goes by a clock of its own: for tests."""
+        with self._lock:
+            before = self._stores, self._options
+            self._stores, self._options = {}, {"clock": clock}
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stores, self._options = before
 
 
 def _checked(url: str) -> str:

@@ -20,12 +20,16 @@ EXTRAS = {
     "redis": {"redis", "hiredis"},
     "cli": {"typer", "rich"},
     "plot": {"matplotlib"},
+    "testing": {"pytest", "_pytest", "fakeredis"},
     "django": {"django"},
     "drf": {"rest_framework"},
     "flask": {"flask", "werkzeug"},
     "frameworks": {"starlette", "fastapi", "uvicorn", "httpx", "trio", "websockets"},
 }
 NEEDS = {
+    "ratekit.testing.conformance": ("testing", "testing"),
+    "ratekit.testing.fake": ("redis", "testing"),
+    "ratekit.testing.plugin": ("testing", "testing"),
     "ratekit.cli": ("cli", "cli"),
     "ratekit.django": ("django", "django"),
     "ratekit.drf": ("drf", "drf"),

@@ -1,5 +1,5 @@
 """
-For tests of programs that are limited: a clock that is moved instead of waited for.
+ManualClock: a clock that is moved instead of waited for.
 """
 
 import threading
