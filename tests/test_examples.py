@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gunicorns import WORKERS, gunicorn
 from websockets.sync.client import connect
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -90,6 +91,48 @@ def test_the_plain_function_example_prints_what_it_says(store):
     assert lines[3] == "sent to bob: hello"
     assert [line[:6] for line in lines[4:7]] == ["call 0", "call 1", "call 2"]
     assert lines[7] == "admitted: True; of 100/minute there are 60 left"
+
+
+@contextlib.contextmanager
+def served_wsgi(application, kind, **environment):
+    """An example under gunicorn, by the command in its docstring or with gevent instead of threads; a client of it."""
+    name = application.partition(":")[0]
+    docstring = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    assert f"gunicorn {application} --chdir examples {' '.join(WORKERS['threads'])}\n" in docstring
+    with (
+        gunicorn(application, EXAMPLES, *WORKERS[kind], **environment) as (url, _),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_the_wsgi_example_refuses_the_sixth_request(kind):
+    with served_wsgi("wsgi_app:application", kind) as client:
+        answers = [client.get("/") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[0].headers["ratelimit-policy"] == '"default";q=5;w=10'
+    assert 1 <= int(answers[5].headers["retry-after"]) <= 10
+    assert answers[5].headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_the_flask_example_limits_a_view_a_blueprint_and_everybody_and_leaves_the_health_check_alone(kind, store):
+    with served_wsgi("flask_app:app", kind, RATEKIT_STORE=store) as client:
+        ann = [client.post("/login", data={"user": "ann"}) for _ in range(4)]
+        bob = client.post("/login", data={"user": "bob"})
+        reports = [client.get("/reports/daily").status_code for _ in range(3)]
+        health = [client.get("/health") for _ in range(3)]
+        home = client.get("/")
+    assert [answer.status_code for answer in ann] == [200, 200, 200, 429]
+    assert ann[3].text == "slow down: 3/minute is used up\n"
+    assert 1 <= int(ann[3].headers["retry-after"]) <= 60
+    assert bob.text == "welcome, bob\n"
+    assert reports == [200, 200, 429]
+    assert [answer.text for answer in health] == ["well\n"] * 3
+    assert "ratelimit" not in health[0].headers
+    # Refused requests were charged by no limit: 3 + 1 logins, 2 reports and this one.
+    assert home.headers["ratelimit"].startswith('"default";r=93;')
 
 
 def test_every_example_is_run_here():

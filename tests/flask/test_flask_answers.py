@@ -226,10 +226,11 @@ def test_closed_is_503_and_open_and_local_go_on():
         assert ask(app).headers.get("retry-after", "1").isdecimal()
 
 
-def test_a_key_that_raises_is_500_for_the_client_and_one_line_in_the_log(caplog):
-    app = app_of()
+@pytest.mark.parametrize(("on_outage", "expected"), [("local", [200, 429, 429]), ("open", [200] * 3), ("closed", [503] * 3)])
+def test_a_key_that_raises_is_an_outage_of_its_policy_and_one_line_in_the_log(caplog, on_outage, expected):
+    app = app_of(on_outage=on_outage)
     app.get("/")(rate_limit("1/minute", key=lambda request: request.headers["x-absent"])(lambda: "hello"))
-    assert statuses(app) == [500] * 3
+    assert statuses(app) == expected
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
 
 

@@ -68,11 +68,15 @@ class Trips:
         rider = self._queue(parcels)
         if rider is None:
             return self._lead(parcels, deadline)
-        in_time = rider.waits.acquire(timeout=budget)
+        try:
+            in_time = rider.waits.acquire(timeout=budget)
+        except BaseException:  # a greenlet that is killed where it waits
+            self._leave(rider, late=False)
+            raise
         if in_time and rider.leads:
             return self._lead(parcels, deadline)
         if not in_time:
-            self._leave(rider)
+            self._leave(rider, late=True)
         if rider.reply is not None:
             return rider.reply, rider.at
         if isinstance(rider.error, StoreError):  # an error of its own, because raising one marks it
@@ -98,14 +102,14 @@ class Trips:
             self._riders.append(rider)
             return rider
 
-    def _leave(self, rider: Rider) -> None:
-        """A caller's time is up: it rides no more, and if it was to lead, somebody else does."""
+    def _leave(self, rider: Rider, *, late: bool) -> None:
+        """A caller waits no more, mostly because it is late: it rides no more, and if it was to lead, somebody else does."""
         with self._lock:
             queued = rider in self._riders
             if queued:
                 self._riders.remove(rider)
-                # No trip lasts longer than this one waited: perhaps a leader was torn from its work by a signal.
-                self._leaders = max(0, self._leaders - 1)
+                # No trip lasts longer than a late one waited: perhaps a leader was torn from its work by a signal.
+                self._leaders = max(0, self._leaders - late)
         if not queued and rider.leads:
             self._pass_on()
 
