@@ -84,6 +84,7 @@ class Enforcer:
         if limits is not None:
             policies = [Policy("default", limits)]
         self.headers = headers_of(headers)
+        self.hash_keys = hash_keys
         self.named: Callable[[Any], Any] = hasher(hash_keys) if hash_keys else canonical
         """What an identity is counted under."""
         prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None, headers=self.headers)

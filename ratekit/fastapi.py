@@ -63,7 +63,7 @@ class RateLimit:
 
     `key`, `cost`, `exempt`, `missing` and `on_outage` are those of Policy; callables get ratekit's Request, whose `native` is the
     connection (with `path_params`, `state`, ...). `store` is by default the middleware's around, else RATEKIT_STORE, else
-    memory; `trusted_proxies` are the middleware's around, too. The value of the dependency is the Decision, None where nothing
+    memory; `trusted_proxies` and `hash_keys` are the middleware's around, too. The value of the dependency is the Decision, None where nothing
     applied. Raises ConfigurationError for what cannot be, when it is made.
 
     >>> from fastapi import Depends, FastAPI
@@ -86,6 +86,7 @@ class RateLimit:
         forwarded_header: str = "x-forwarded-for",
         budget: float | None = None,
         deny_cache: float = 1.0,
+        hash_keys: bool | str | bytes = False,
     ) -> None:
         if bool(limits) is (policies is not None):
             raise ConfigurationError(
@@ -111,10 +112,13 @@ class RateLimit:
             "on_outage": on_outage,
             "deny_cache": deny_cache,
         }
-        self._enforcers: dict[tuple[int, Any], tuple[Any, Enforcer]] = {}
+        self._hash_keys = hash_keys
+        self._enforcers: dict[tuple[int, Any, Any], tuple[Any, Enforcer]] = {}
         prepared = prepare(self._policies, name="default", prefix=prefix, unnamed=False)
         if store is not None:
-            self._opened(store, "default", self._policies)  # a store that cannot be is said here, not at the first request
+            self._opened(
+                store, "default", self._policies, hash_keys
+            )  # a store that cannot be is said here, not at the first request
         labels = [one.policy.name if self.named else "" for one in prepared]
         self.__ratekit__ = tuple(
             Standing(label, one.policy.limits, store, bare=True) for label, one in zip(labels, prepared, strict=True)
@@ -122,16 +126,22 @@ class RateLimit:
 
     async def __call__(self, connection: HTTPConnection, response: Response) -> Decision | None:
         """The dependency: raises RateLimitExceeded, which is answered 429."""
-        visit, own = await self._visit(connection)
-        if isinstance(own, Answer):
-            raise _answered(connection, Undecided(own))
-        if own is not None and not own:
-            raise _answered(connection, RateLimitExceeded(own))
-        if visit is not VISIT.get():
+        around = VISIT.get()
+        own, method, peer = self._begun(connection, around)
+        enforcer: Enforcer = own.around
+        refused = enforcer.at_once(own, method, peer)
+        if refused is LATER:
+            refused = await enforcer.decide_async(own, method, peer)
+        visit = _noted(own, around)
+        if refused is not None:
+            raise _answered(connection, Undecided(refused) if isinstance(refused, Answer) else RateLimitExceeded(refused))
+        if around is None:
             fields = visit.fields()
-            names = [name for name, _ in fields]
-            response.raw_headers[:] = [field for field in response.raw_headers if field[0] not in names] + fields
-        return own
+            if visit is not own:  # another dependency has told already
+                names = {name for name, _ in fields}
+                response.raw_headers[:] = [field for field in response.raw_headers if field[0] not in names]
+            response.raw_headers += fields
+        return own.decision
 
     async def hit(self, connection: HTTPConnection) -> Decision | None:
         """
@@ -140,45 +150,45 @@ class RateLimit:
         Raises Undecided (an HTTPException) where it cannot be decided, and ConfigurationError for a RateLimit that is no dependency of
         this route and has no name.
         """
-        _, own = await self._visit(connection)
-        if isinstance(own, Answer):
-            raise _answered(connection, Undecided(own))
-        return own
+        around = VISIT.get()
+        own, method, peer = self._begun(connection, around)
+        refused: Decision | Answer | None = await own.around.decide_async(own, method, peer)
+        _noted(own, around)
+        if isinstance(refused, Answer):
+            raise _answered(connection, Undecided(refused))
+        return own.decision if refused is None else refused
 
-    async def _visit(self, connection: HTTPConnection) -> tuple[Visit, Decision | Answer | None]:
-        """One hit: the request's visit with it, and what was decided."""
-        scope, around = connection.scope, VISIT.get()
-        enforcer = self._enforcer(scope, around)
-        own, method, client = Visit(enforcer, connection), scope.get("method", ""), scope.get("client")
+    def _begun(self, connection: HTTPConnection, around: Visit | None) -> tuple[Visit, str, str | None]:
+        """A visit for one hit, with the method and the peer where they are all that it takes."""
+        scope = connection.scope
+        client = scope.get("client")
         # The peer is the client, unless proxies around say more of it. As in the middleware, no TCP peer has port 0.
         peer = client[0] if client and client[1] and around is None else None
-        refused = enforcer.at_once(own, method, peer)
-        if refused is LATER:
-            refused = await enforcer.decide_async(own, method, peer)
-        visit = around or scope.setdefault(OWN, own)
-        if visit is not own:
-            for policy, part in own.applied:
-                visit.record(policy, part)
-        return visit, own.decision if refused is None else refused
+        return Visit(self._enforcer(scope, around), connection), scope.get("method", ""), peer
 
     def _enforcer(self, scope: Any, around: Visit | None) -> Enforcer:
         """The enforcer for a route, and for the store around it."""
         store: Any = self._store if self._store is not None else around.store if around is not None else None
         if store is None:  # an empty MemoryStore is false, and is meant all the same
             store = os.environ.get("RATEKIT_STORE") or "memory://"
+        hash_keys = self._hash_keys if around is None or self._hash_keys else around.around.hash_keys
         place = None if self.named else place_of(scope)
-        known = self._enforcers.get((id(place), store if isinstance(store, str) else id(store)))
+        known = self._enforcers.get((id(place), store if isinstance(store, str) else id(store), hash_keys))
         if known is not None:
             return known[1]
         if self.named:
-            return self._opened(store, "default", self._policies)
+            return self._opened(store, "default", self._policies, hash_keys)
         number = _number(self, place)
-        return self._opened(store, name_of(place, number), [self._policy(label_of(place, number))], place)
+        return self._opened(store, name_of(place, number), [self._policy(label_of(place, number))], hash_keys, place)
 
-    def _opened(self, store: Any, name: str, policies: Sequence[Policy], place: Any = None) -> Enforcer:
-        enforcer = Enforcer(None, policies, store, self._request, name=name, **self._options)
+    def _opened(self, store: Any, name: str, policies: Sequence[Policy], hash_keys: Any, place: Any = None) -> Enforcer:
+        enforcer = Enforcer(None, policies, store, self._request, name=name, hash_keys=hash_keys, **self._options)
+        if enforcer.charges:
+            raise ConfigurationError(
+                "a policy of RateLimit cannot charge by the response: give it to RateLimitMiddleware(policies=[...])"
+            )
         # Place and store are kept beside it, so that no other object can come to have their ids.
-        self._enforcers[id(place), store if isinstance(store, str) else id(store)] = ((place, store), enforcer)
+        self._enforcers[id(place), store if isinstance(store, str) else id(store), hash_keys] = ((place, store), enforcer)
         return enforcer
 
     def _request(self, connection: HTTPConnection) -> Request:
@@ -194,6 +204,15 @@ class RateLimit:
             ),
             native=connection,
         )
+
+
+def _noted(own: Visit, around: Visit | None) -> Visit:
+    """The request's visit, with what this one decided."""
+    visit: Visit = around or own.native.scope.setdefault(OWN, own)
+    if visit is not own:
+        for policy, part in own.applied:
+            visit.record(policy, part)
+    return visit
 
 
 def _number(limit: RateLimit, place: Any) -> int:

@@ -21,6 +21,8 @@ class Around(Protocol):
     """The store as it was given: a URL or a store."""
     headers: Headers
     """How the limits are told."""
+    hash_keys: Any
+    """How the store is not told who is asking: False, True or a secret."""
 
     def request_of(self, native: Any) -> Request:
         """The framework's object as a Request."""
@@ -35,10 +37,10 @@ class Visit:
     owed: Owed | None
     """What is to be settled; it is there only where a policy charges by the response."""
 
-    __slots__ = ("_applied", "_around", "_request", "decision", "lines", "native", "owed", "started")
+    __slots__ = ("_applied", "_request", "around", "decision", "lines", "native", "owed", "started")
 
     def __init__(self, around: Any, native: Any) -> None:
-        self._around: Around = around
+        self.around: Any = around  # an Around
         self.native = native
         self.lines: Lines = NONE
         self.decision: Decision | None = None  # on the policies' one hit, whose limits `lines` are of
@@ -50,13 +52,13 @@ class Visit:
     def request(self) -> Request:
         """The request as policies see it."""
         if self._request is None:
-            self._request = self._around.request_of(self.native)
+            self._request = self.around.request_of(self.native)
         return self._request
 
     @property
     def store(self) -> Any:
         """The store of the adapter around it: a URL or a store."""
-        return self._around.given
+        return self.around.given
 
     @property
     def applied(self) -> list[Applied]:
@@ -92,7 +94,7 @@ class Visit:
 
     def _lines(self) -> Lines:
         # What is decided outside any adapter is told in the newest form.
-        return lines_for(self.applied, getattr(self._around, "headers", DEFAULT), self.lines.partitions)
+        return lines_for(self.applied, getattr(self.around, "headers", DEFAULT), self.lines.partitions)
 
 
 VISIT: Final[ContextVar[Visit | None]] = ContextVar("ratekit_visit", default=None)

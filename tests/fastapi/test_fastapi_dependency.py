@@ -290,6 +290,10 @@ def test_the_store_is_the_one_of_the_environment_where_none_is_given(app, redis_
         (lambda: RateLimit("5/minute", missing="guess"), "guess"),
         (lambda: RateLimit("5/minute", cost=-1), "-1"),
         (lambda: RateLimit("5/minute", budget=0), "budget 0"),
+        (
+            lambda: RateLimit(policies=[Policy("a", "1/minute", charge=lambda response: 1)], store="memory://"),
+            "charge by the response",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_where_it_is_written(make, said):

@@ -75,6 +75,20 @@ def test_the_proxies_of_the_middleware_are_those_of_dependency_and_decorator(sto
         assert asked == [200, 200, 429]
 
 
+@pytest.mark.parametrize("around", [True, False])
+def test_hashed_keys_stay_hashed_in_a_dependency(client_of, redis_url, redis_client, around):
+    app = FastAPI()
+    if around:
+        app.add_middleware(RateLimitMiddleware, store=redis_url, hash_keys=True)
+    limit = RateLimit("1/minute", key="header:x-api-key", store=redis_url, hash_keys=not around)
+    app.get("/", dependencies=[Depends(limit)])(lambda: "hello")
+    with client_of(app, headers={"x-api-key": "ann@example.com"}) as client:
+        assert [client.get("/").status_code for _ in range(2)] == [200, 429]
+    keys = redis_client.keys("*")
+    assert keys
+    assert not any(b"ann" in key for key in keys)
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_a_decorated_endpoint_needs_neither_request_nor_response(store, client_of, kind):
     app, router = application(store), APIRouter()
