@@ -6,7 +6,7 @@ One JSON route, bare and limited by each library as its own documentation does i
 - asgi-ratelimit: its middleware, one rule. slowapi: its decorator without fields (its limits run synchronously, by design).
 - fastapi-limiter: its dependency, with a pyrate bucket per client. throttled-py: its FastAPI decorator without its middleware for
   fields, which would cost more. fastapi-redis-sdk: its dependency without fields. These three need FastAPI, and are compared with a
-  bare FastAPI application.
+  bare FastAPI application. So are ratekit's own dependency, alone on its route, which sends the fields, and slowapi's decorator there.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 from libraries import limits_async_hit, pool, pyrate_limiter, throttled_store
 
-ON_FASTAPI = ("fastapi-limiter", "fastapi-redis-sdk", "throttled-py")
+ON_FASTAPI = ("fastapi-limiter", "fastapi-redis-sdk", "throttled-py", "ratekit, dependency", "slowapi, FastAPI")
 ENDLESS = 1_000_000_000
 """A quota a minute that no server here exhausts."""
 
@@ -57,13 +57,22 @@ def ratekit_app(store: str, quota: int, algorithm: str = "fixed_window") -> Any:
     return app
 
 
+def ratekit_dependency(store: str, quota: int) -> Any:
+    from fastapi import Depends
+
+    from ratekit import Limit
+    from ratekit.fastapi import RateLimit
+
+    return fastapi_app(dependencies=[Depends(RateLimit(Limit(quota, per=3600, algorithm="fixed_window"), store=store))])
+
+
 def by_the_store(library: str, store: str) -> int | None:
     """
     How many hits ratekit's fixed windows hold in Redis, which tells what it decided by itself; None for the others, who never do.
     """
     import redis
 
-    if library != "ratekit" or store == "memory://":
+    if library not in ("ratekit", "ratekit, dependency") or store == "memory://":
         return None
     with redis.Redis.from_url(store) as client:
         keys = client.keys("ratekit:*")
@@ -131,6 +140,24 @@ def slowapi_app(store: str, quota: int) -> Any:
     return app
 
 
+def slowapi_fastapi_app(store: str, quota: int) -> Any:
+    from fastapi import Request
+    from slowapi import Limiter, _rate_limit_exceeded_handler
+    from slowapi.errors import RateLimitExceeded
+    from slowapi.util import get_remote_address
+
+    limiter = Limiter(key_func=get_remote_address, storage_uri=store)
+
+    @limiter.limit(f"{quota}/minute")
+    async def hello(request: Request) -> dict[str, str]:
+        return {"hello": "world"}
+
+    app = fastapi_app(hello)
+    app.state.limiter = limiter
+    app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
+    return app
+
+
 def fastapi_limiter_app(store: str, quota: int) -> Any:
     from fastapi import Depends
     from fastapi_limiter.depends import RateLimiter
@@ -174,9 +201,11 @@ def fastapi_redis_sdk_app(store: str, quota: int) -> Any:
 LIMITED = {
     "ratekit": ratekit_app,
     "ratekit, sliding_window": ratekit_default,
+    "ratekit, dependency": ratekit_dependency,
     "limits by hand": limits_app,
     "asgi-ratelimit": asgi_ratelimit_app,
     "slowapi": slowapi_app,
+    "slowapi, FastAPI": slowapi_fastapi_app,
     "fastapi-limiter": fastapi_limiter_app,
     "throttled-py": throttled_app,
     "fastapi-redis-sdk": fastapi_redis_sdk_app,

@@ -121,7 +121,15 @@ def rows(url: str) -> list[Row]:
     return [
         _row("ASGI, added per request in process: memory", MEMORY, "memory://", 1, 0.8),
         _row("ASGI, added per request in process: Redis, 64 tasks", REDIS, url, 64, 0.25),
+        _dependency_row("FastAPI dependency, added per request in process: Redis, 64 tasks", url, 64, 0.25),
     ]
+
+
+def _dependency_row(name: str, store: str, tasks: int, most: float) -> Row:
+    sides = [Side("ratekit, dependency", "ours", added, ("ratekit, dependency", store, tasks))]
+    sides += [Side(peer, "peer", added, (peer, store, tasks)) for peer in ("fastapi-limiter", "slowapi, FastAPI")]
+    sides.append(Side("fastapi-redis-sdk", "reference", added, ("fastapi-redis-sdk", store, tasks)))
+    return Row(name, "us", tuple(sides), (Goal("<=", most),), "best")
 
 
 def _row(name: str, peers: tuple[str, ...], store: str, tasks: int, most: float) -> Row:
