@@ -52,7 +52,8 @@ class SimpleRateThrottle:
     """
     A throttle by `rate`, or by the rate of its `scope`; give it a `get_cache_key` that says whose quota a request is charged to.
 
-    `store` is where it counts, RATEKIT["STORE"] if None. A subclass with an `allow_request` of its own is a hit of its own.
+    `store` is where it counts, RATEKIT["STORE"] if None. A subclass with an `allow_request` of its own is asked for by itself,
+    after the others or together with those that follow.
     Raises ConfigurationError for a rate that cannot be.
     """
 
@@ -71,7 +72,7 @@ class SimpleRateThrottle:
                 )
         if "get_cache_key" in cls.__dict__ and "get_identity" not in cls.__dict__:
             cls.get_identity = SimpleRateThrottle.get_identity  # type: ignore[method-assign]
-        if isinstance(cls.__dict__.get("rate"), str):
+        if isinstance(cls.__dict__.get("rate"), str) and cls.parse_rate is SimpleRateThrottle.parse_rate:
             rate_of(cls.rate)
 
     def __init__(self) -> None:

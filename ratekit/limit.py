@@ -205,7 +205,7 @@ def _parse(text: str) -> Limit:
     if rate is None:
         raise ConfigurationError("write a quota per period, such as '5/minute', '10/15s' or '5 per 2 hours'")
     quota = _number("quota", rate["quota"])
-    milliseconds = _parse_period(rate["period"])
+    milliseconds = _parse_period(rate["period"], quota)
     options = _parse_options(rate["options"].split())
     return Limit(
         quota,
@@ -223,13 +223,13 @@ def _number(what: str, text: str) -> int:
     return int(text)
 
 
-def _parse_period(text: str) -> int:
+def _parse_period(text: str, quota: int) -> int:
     period = _PERIOD.fullmatch(text)
     unit = period["unit"] if period else text.lstrip("0123456789 ")
     if unit in ("month", "months", "mo"):
-        raise ConfigurationError("a month has no fixed length; write '5/30 days' for a fixed one")
+        raise ConfigurationError(f"a month has no fixed length; write '{quota}/30 days' for a fixed one")
     if unit in ("year", "years", "y"):
-        raise ConfigurationError("a year has no fixed length; write '5/365 days' for a fixed one")
+        raise ConfigurationError(f"a year has no fixed length; write '{quota}/365 days' for a fixed one")
     if unit not in _UNITS:
         raise ConfigurationError(f"unknown unit {unit!r}; the units are {_UNIT_LIST}")
     count = int(period["count"] or 1) if period else 0

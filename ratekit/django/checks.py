@@ -75,7 +75,7 @@ def _names(settings: Settings) -> list[CheckMessage]:
 def _unused(settings: Settings) -> list[CheckMessage]:
     """Policies that limit nothing: a pattern that no route has, a name that no view asks for."""
     asked = {name for limited in DECORATED for name in limited.named}
-    found = [
+    found: list[CheckMessage] = [
         Warning(f"RATEKIT['VIEW_POLICIES'] has {name!r}, and no view asks for it: @rate_limit(policy={name!r}).", id="ratekit.W004")
         for name in settings.view_policies
         if name not in asked
@@ -83,7 +83,7 @@ def _unused(settings: Settings) -> list[CheckMessage]:
     if not set(asked) <= settings.view_policies.keys():
         return found  # an error that has been reported; the routes cannot be
     nothing = [finding.text for finding in report_on(settings).findings if finding.kind == "matches nothing"]
-    return found + [Warning(f"{text}.", hint="Patterns are paths as the URLconf has them.", id="ratekit.W003") for text in nothing]
+    return found + [Warning(text, hint="Patterns are paths as the URLconf has them.", id="ratekit.W003") for text in nothing]
 
 
 def _middleware(settings: Settings) -> list[CheckMessage]:

@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 from ratekit.django.requests import callable_of, key_of
 from ratekit.errors import ConfigurationError
 from ratekit.keys import Proxies
-from ratekit.limit import Limit
+from ratekit.limit import Limit, limits_of
 from ratekit.policy import Match, Policy, matcher_of
 
 KNOWN: Final = (
@@ -44,7 +44,7 @@ class Settings:
     """
 
     store: Any
-    limits: str | Limit | Sequence[str | Limit] | None
+    limits: tuple[Limit, ...] | None
     policies: tuple[Policy, ...] | None
     view_policies: Mapping[str, Policy]
     admin_login: tuple[Policy, ...]
@@ -85,6 +85,8 @@ def read(given: Any) -> Settings:
     unknown = [name for name in given if name not in KNOWN]
     if unknown:
         raise ConfigurationError(f"settings.RATEKIT[{unknown[0]!r}] is not known; the names are {', '.join(KNOWN)}")
+    if given.get("LIMITS") is not None and given.get("POLICIES") is not None:
+        raise ConfigurationError("settings.RATEKIT has LIMITS and POLICIES: write the limits as one more policy, or leave them out")
     store = given.get("STORE")  # an empty MemoryStore is false, and is meant all the same
     policies, admin = given.get("POLICIES"), given.get("ADMIN_LOGIN")
     if isinstance(admin, str | Limit):
@@ -93,7 +95,7 @@ def read(given: Any) -> Settings:
     proxies = given.get("TRUSTED_PROXIES", ()), given.get("FORWARDED_HEADER", "x-forwarded-for")
     read_in = Settings(
         store=os.environ.get("RATEKIT_STORE") or "memory://" if store in (None, "") else store,
-        limits=given.get("LIMITS"),
+        limits=None if given.get("LIMITS") is None else limits_of(given["LIMITS"]),
         policies=None if policies is None else policies_of("POLICIES", policies),
         view_policies={policy.name: policy for policy in views},
         admin_login=policies_of("ADMIN_LOGIN", admin or ()),

@@ -167,6 +167,7 @@ urlpatterns = [
     path("working-too/", working_too),
     path("broken/", broken),
     path("included/", include([path("hello/", hello)])),
+    path("api/", include("drf_project")),
     path("admin/", admin.site.urls),
     path("second/", second_admin.urls),
 ]

@@ -1,9 +1,11 @@
 """
-`manage.py ratekit peek|reset`: what the project's store holds of one client, by the project's own policies.
+`manage.py ratekit peek|reset|routes`: what the project's store holds of one client, by the project's own policies, and which view has
+which limits.
 
     manage.py ratekit peek 192.0.2.1
     manage.py ratekit peek 42 --policy daily --json
     manage.py ratekit reset 192.0.2.1 --policy admin-login
+    manage.py ratekit routes
 
 Several words are the parts of one identity: `peek ip 192.0.2.1` is the address of somebody whom the policy's key did not know.
 """
@@ -19,6 +21,7 @@ from django.urls import get_resolver
 from ratekit.algorithms import LOOK
 from ratekit.decision import Decision
 from ratekit.django.decorator import DECORATED
+from ratekit.django.routes import report_on
 from ratekit.django.settings import Settings, current
 from ratekit.errors import ConfigurationError, StoreError
 from ratekit.keys import network_of
@@ -37,19 +40,24 @@ class Known(NamedTuple):
 
 
 class Command(BaseCommand):
-    """Look at, and forget, what a client has spent."""
+    """Look at, and forget, what a client has spent; see what limits what."""
 
-    help = "Look at, or forget, what a client has spent of this project's limits."
+    help = "Look at, or forget, what a client has spent of this project's limits; or list the limits of every view."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The two commands and their options."""
-        parser.add_argument("action", choices=["peek", "reset"])
-        parser.add_argument("key", nargs="+", help="Who: the identity as it is counted; several words are its parts.")
+        parser.add_argument("action", choices=["peek", "reset", "routes"])
+        parser.add_argument("key", nargs="*", help="Who: the identity as it is counted; several words are its parts.")
         parser.add_argument("--policy", help="Of one policy only: its name, or the qualified name of a decorated view.")
         parser.add_argument("--json", action="store_true", help="Print the facts as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
+        if options["action"] == "routes":
+            self._routes(options["json"])
+            return
+        if not options["key"]:
+            raise CommandError("say who: an address, a user's primary key, or what else a policy counts by")
         try:
             known = self._known(options["policy"])
             facts = self._ask(options["action"], options["key"], known)
@@ -60,6 +68,22 @@ class Command(BaseCommand):
             return
         for fact in facts:
             self.stdout.write("  ".join(f"{name} {value}" for name, value in fact.items()))
+
+    def _routes(self, as_json: bool) -> None:
+        try:
+            report = report_on(current())
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from None
+        rows = [(str(endpoint), [*map(str, held)]) for endpoint, held in report.rows]
+        findings = [finding.text for finding in report.findings]
+        if as_json:
+            routes = [{"route": route, "limits": limits} for route, limits in rows]
+            self.stdout.write(json.dumps({"routes": routes, "findings": findings}, indent=2))
+            return
+        for route, limits in rows:
+            self.stdout.write("  ".join([route, *(limits or ["no limit"])]))
+        for text in findings:
+            self.stdout.write(f"! {text}")
 
     def _known(self, wanted: str | None) -> list[Known]:
         known = list(policies_of(current()))
