@@ -45,7 +45,7 @@ class Lines:
     repeat. `partitions` are one per limit, too, where they are told; "" for none.
     """
 
-    __slots__ = ("_writers", "headers", "labels", "left", "named", "newest", "of", "partitions", "retry_after")
+    __slots__ = ("_asks", "_writers", "headers", "labels", "left", "named", "newest", "of", "partitions", "retry_after")
 
     def __init__(self, named: Named, headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> None:
         self.named, self.headers = named, headers
@@ -53,6 +53,7 @@ class Lines:
         self.labels = _labels_of(named)
         limits = [limit for _, limit in named]
         self._writers = [FORMS[form].write(self.labels, limits, self.partitions) for form in headers.forms]
+        self._asks = any(writer.asks for writer in self._writers)
         self.newest = all(FORMS[form].now for form in headers.forms)
         self.left: Callable[[Figures], Left] = left if self.newest else self._left
         """What the fields say of figures."""
@@ -92,12 +93,12 @@ class Lines:
     def saying(self, lefts: Sequence[Left], decided: int = 0) -> Fields:
         """The fields, for what is left of each limit in order, and which of them decided."""
         if len(self._writers) == 1:
-            return self._writers[0](lefts, decided)
-        return [field for write in self._writers for field in write(lefts, decided)]
+            return self._writers[0].write(lefts, decided)
+        return [field for writer in self._writers for field in writer.write(lefts, decided)]
 
     def saying_of(self, parts: Sequence[Decision]) -> Fields:
         """The fields, for decisions on each limit."""
-        return self.saying([self.left(part.figures) for part in parts], deciding(parts))
+        return self.saying([self.left(part.figures) for part in parts], deciding(parts) if self._asks else 0)
 
 
 @lru_cache(maxsize=1024)

@@ -24,8 +24,16 @@ What is left of a limit: units, and the whole seconds until there are more, 0 wh
 also the seconds until it is as new, and that instant in seconds since 1970.
 """
 
-Writer = Callable[[Sequence[Left], int], Fields]
+Write = Callable[[Sequence[Left], int], Fields]
 """(what is left of each limit, which of them decided) -> fields."""
+
+
+class Writer(NamedTuple):
+    """How a form writes; `asks`: it makes a difference to it which limit decided."""
+
+    write: Write
+    asks: bool = True
+
 
 SECOND: Final = 1_000_000
 MOST: Final = 1024
@@ -79,9 +87,13 @@ def items(which: int) -> Callable[[Sequence[str], Sequence[Limit], Sequence[str]
             return [(b"ratelimit-policy", ", ".join(said).encode("ascii")), (b"ratelimit", ", ".join(state).encode("ascii"))]
 
         if sum(sizes) > MOST:
-            return write_some
+            return Writer(write_some)
         policy = (b"ratelimit-policy", ", ".join(promises).encode("ascii"))
-        return lambda lefts, decided: [policy, (b"ratelimit", ", ".join(map(item, heads, lefts, keys)).encode("ascii"))]
+
+        def write(lefts: Sequence[Left], decided: int) -> Fields:
+            return [policy, (b"ratelimit", ", ".join(map(item, heads, lefts, keys)).encode("ascii"))]
+
+        return Writer(write, asks=False)
 
     return form
 
@@ -115,7 +127,7 @@ def dictionary(labels: Sequence[str], limits: Sequence[Limit], partitions: Seque
         remaining, _, reset, _ = lefts[decided]
         return [policy, (b"ratelimit", b"limit=%d, remaining=%d, reset=%d" % (limits[decided].capacity, remaining, reset))]
 
-    return write
+    return Writer(write)
 
 
 def three(prefix: bytes, which: int) -> Callable[[Sequence[str], Sequence[Limit], Sequence[str]], Writer]:
@@ -133,14 +145,14 @@ def three(prefix: bytes, which: int) -> Callable[[Sequence[str], Sequence[Limit]
                 (prefix + b"reset", b"%d" % left[which]),
             ]
 
-        return write
+        return Writer(write)
 
     return form
 
 
 def nothing(labels: Sequence[str], limits: Sequence[Limit], partitions: Sequence[str]) -> Writer:
     """No fields at all."""
-    return lambda lefts, decided: []
+    return Writer(lambda lefts, decided: [], asks=False)
 
 
 _TWO = ("ratelimit-policy", "ratelimit")

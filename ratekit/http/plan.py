@@ -104,7 +104,7 @@ def asks_nothing(policies: Sequence[Prepared]) -> bool:
     if len(policies) != 1:
         return False
     policy = policies[0].policy
-    if policy.key != "ip" or policy.match is not None or policy.exempt is not None or policy.charge is not None:
+    if policy.key != "ip" or policy.match is not None or policy.exempt is not None or policy.charge is not None or policy.shadow:
         return False
     return isinstance(policy.cost, int) and policy.cost > 0
 

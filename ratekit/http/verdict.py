@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from ratekit.algorithms import SPEND
+from ratekit.algorithms import SHADOW, SPEND
 from ratekit.decision import Decision
 from ratekit.http.fields import Applied, Lines, deciding, field_of, lines_for
 from ratekit.http.forms import Left
@@ -25,8 +25,12 @@ AWAY: Final = problem(
 
 
 def asks_of_claims(claims: Sequence[Claim]) -> list[Ask]:
-    """One hit for several policies."""
-    return [Ask(rule, space, identity, SPEND, cost) for prepared, identity, cost in claims for rule, space in prepared.plan]
+    """One hit for several policies; those in the shadow refuse nothing."""
+    return [
+        Ask(rule, space, identity, SHADOW if prepared.policy.shadow else SPEND, cost)
+        for prepared, identity, cost in claims
+        for rule, space in prepared.plan
+    ]
 
 
 def refusal(decision: Decision, applied: Sequence[Applied]) -> Answer:
