@@ -14,6 +14,7 @@ from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.gate import OnOutage
+from ratekit.http.headers import DEFAULT, Headers
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import Visit
 from ratekit.limit import Limit
@@ -31,8 +32,9 @@ class RateLimitMiddleware:
 
     `store` is a URL or a store for threads. The client's address is REMOTE_ADDR, unless `trusted_proxies` names networks whose
     `forwarded_header` is believed. `on_refused(request, decision)` may give a WSGI application that answers instead of the 429
-    problem body, or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. What the
-    policies call has to be plain functions. Raises ConfigurationError for what cannot be.
+    problem body, or None for that. `budget`, `on_outage` and `deny_cache` are those of `Limiter`; "closed" answers 503. `headers` and
+    `hash_keys` are those of the ASGI middleware. What the policies call has to be plain functions. Raises ConfigurationError for what
+    cannot be.
 
     The application sees a path that begins with several slashes as if it began with one: Flask routes both alike, so that
     `POST //login` would else slip past a policy on `POST /login`.
@@ -58,6 +60,8 @@ class RateLimitMiddleware:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        headers: str | Sequence[str] | Headers = DEFAULT,
+        hash_keys: bool | str | bytes = False,
     ) -> None:
         self.app = app
         self.on_refused = on_refused
@@ -74,6 +78,8 @@ class RateLimitMiddleware:
             budget=budget,
             on_outage=on_outage,
             deny_cache=deny_cache,
+            headers=headers,
+            hash_keys=hash_keys,
         )
         self.policies = tuple(policies or ()) if limits is None else (Policy("default", limits),)
         self.store = store
@@ -87,7 +93,7 @@ class RateLimitMiddleware:
             refused = enforcer.decide(visit)
         if refused is not None:
             return self._refuse(refused, visit, start_response)
-        return answered(self.app, visit, start_response, self._instead)
+        return answered(self.app, visit, start_response, self._instead, enforcer.settle)
 
     def close(self) -> None:
         """Let go of a store that was opened from a URL; one that was passed in stays open."""

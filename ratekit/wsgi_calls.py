@@ -10,6 +10,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.http.fields import retry_after_fields
+from ratekit.http.owed import GONE, Response, status_of
 from ratekit.http.problem import Answer
 from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Proxies
@@ -18,31 +19,39 @@ from ratekit.request import Request
 T = TypeVar("T")
 Headers = list[tuple[str, str]]
 Instead = Callable[[Exception, Visit, StartResponse], Iterable[bytes]]
+Settle = Callable[[Visit, Response], None]
 
 INSIDE: Final = (RateLimitExceeded, StoreError, ConfigurationError)
 """What a limited function inside the application raises, and what is answered as it would be outside."""
 
 
-def answered(app: WSGIApplication, visit: Visit, start_response: StartResponse, instead: Instead) -> Iterable[bytes]:
+def answered(
+    app: WSGIApplication, visit: Visit, start_response: StartResponse, instead: Instead, settle: Settle
+) -> Iterable[bytes]:
     """
-    What an application answers to a visit, which it knows of; `instead` answers to what of INSIDE it raises before it has begun.
+    What an application answers to a visit, which it knows of; `instead` answers to what of INSIDE it raises before it has begun. A
+    visit that owes is settled when the last byte was sent, or nobody is there to send it to.
     """
     environ: WSGIEnvironment = visit.native
-    answering = _Answering(visit, start_response, instead)
+    answering = _Answering(visit, start_response, instead, settle=settle)
     try:
         body = answering.inside(lambda: app(environ, answering.start))
     except INSIDE as error:
         return answering.rescue(error)
+    except BaseException as error:
+        answering.settle(error)
+        raise
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(body, list | tuple) or (isinstance(file_wrapper, type) and isinstance(body, file_wrapper)):
         answering.begin()  # all is said, and servers know short cuts for these
-        return body
+        if getattr(visit, "owed", None) is None:
+            return body
     return _Body(answering, body)
 
 
 def answered_own(app: WSGIApplication, visit: Visit, start_response: StartResponse, refused: Decision) -> Iterable[bytes]:
     """What an own answer to a refusal says, with header fields, and when to come again where it does not say so itself."""
-    answering = _Answering(visit, start_response, None, refused)
+    answering = _Answering(visit, start_response, refused=refused)
     return _Body(answering, app(visit.native, answering.start))
 
 
@@ -59,13 +68,19 @@ class _Answering:
     the application can still take its place.
     """
 
-    __slots__ = ("_held", "_instead", "_refused", "_send", "start_response", "visit")
+    __slots__ = ("_held", "_instead", "_refused", "_send", "_settle", "start_response", "visit")
 
     def __init__(
-        self, visit: Visit, start_response: StartResponse, instead: Instead | None, refused: Decision | None = None
+        self,
+        visit: Visit,
+        start_response: StartResponse,
+        instead: Instead | None = None,
+        *,
+        settle: Settle | None = None,
+        refused: Decision | None = None,
     ) -> None:
         self.visit, self.start_response = visit, start_response
-        self._instead, self._refused = instead, refused
+        self._instead, self._settle, self._refused = instead, settle, refused
         self._held: tuple[str, Headers] | None = None
         self._send: Callable[[bytes], object] | None = None
 
@@ -84,9 +99,11 @@ class _Answering:
             return
         status, headers = self._held
         fields = self.visit.fields()
-        # An own answer to a refusal may say when by itself.
-        if self._refused is not None and not any(name.lower() == "retry-after" for name, _ in headers):
-            fields = [*retry_after_fields(self._refused), *fields]
+        if self._refused is not None:  # an own answer may say by itself when to come again, and who may keep it
+            theirs = {name.lower() for name, _ in headers}
+            when = [] if "retry-after" in theirs else retry_after_fields(self._refused, self.visit.told()[0])
+            kept = [] if "cache-control" in theirs else [(b"cache-control", b"no-store")]
+            fields = [*when, *kept, *fields]
         self.visit.started = True
         self._send = self.start_response(status, [*headers, *strings(fields)])
 
@@ -100,9 +117,19 @@ class _Answering:
 
     def rescue(self, error: Exception) -> Iterable[bytes]:
         """What is answered to an error in the application's stead; raises it where that has begun, or is itself such an answer."""
+        self.settle(error)
         if self.visit.started or self._instead is None:
             raise error
         return self._instead(error, self.visit, self.start_response)
+
+    def settle(self, error: BaseException | None = None, *, complete: bool = False) -> None:
+        """Charge for the response, where that was to be seen first; a second time changes nothing."""
+        if self._settle is None or getattr(self.visit, "owed", None) is None:
+            return
+        status, headers = self._held or (str(GONE), [])
+        if error is not None and not self.visit.started:
+            status, headers = str(status_of(error)), []
+        self._settle(self.visit, Response(self.visit.request, int(status[:3]), headers, complete=complete))
 
     def _write(self, data: bytes) -> None:
         self.begin()
@@ -132,6 +159,10 @@ class _Body:
             return next(self)
         except StopIteration:
             self._answering.begin()
+            self._answering.settle(complete=True)  # asked for more, the server has sent what there was
+            raise
+        except BaseException as error:
+            self._answering.settle(error)
             raise
         self._answering.begin()
         return chunk
@@ -139,8 +170,11 @@ class _Body:
     def close(self) -> None:
         """The server has sent all, or the client has gone."""
         close = getattr(self._whole, "close", None)
-        if close is not None:
-            self._answering.inside(close)
+        try:
+            if close is not None:
+                self._answering.inside(close)
+        finally:
+            self._answering.settle()
 
     def _from_application(self) -> bytes:
         if self._chunks is None:

@@ -12,6 +12,7 @@ from ratekit.errors import ConfigurationError
 from ratekit.flask.site import Site
 from ratekit.flask_routes import EXTENSION
 from ratekit.gate import OnOutage
+from ratekit.http.headers import DEFAULT, Headers
 from ratekit.limit import Limit
 from ratekit.policy import Match, Policy
 from ratekit.request import Request
@@ -57,6 +58,8 @@ class RateLimits:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        headers: str | Sequence[str] | Headers = DEFAULT,
+        hash_keys: bool | str | bytes = False,
         strict: bool = False,
         unlimited: Match | None = None,
     ) -> None:
@@ -73,6 +76,8 @@ class RateLimits:
             "budget": budget,
             "on_outage": on_outage,
             "deny_cache": deny_cache,
+            "headers": headers,
+            "hash_keys": hash_keys,
             "strict": strict,
             "unlimited": unlimited,
         }

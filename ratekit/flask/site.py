@@ -14,6 +14,7 @@ from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.flask_routes import Mark, Marked, marked
+from ratekit.http.owed import Response as Seen
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
@@ -73,7 +74,7 @@ class Site:
         around = VISIT.get()
         if around is not None and around.native is environ:  # ratekit's middleware: it tells what is decided here, too
             return self.app(environ, start_response)
-        return answered(self.app, Visit(self._first, environ), start_response, self._instead)
+        return answered(self.app, Visit(self._first, environ), start_response, self._instead, self._first.settle)
 
     def before(self) -> None:
         """Ask for all that limits a request, once it is known which view it is for; raises the refusal."""
@@ -123,8 +124,15 @@ class Site:
         if around is not None and visit is not around:
             for policy, part in visit.applied:
                 around.record(policy, part)
+        if visit is not around and getattr(visit, "owed", None) is not None:
+            after_this_request(lambda response: self._settled(visit, response))
         if refused is not None:
             raise self._refusal(refused, around or visit)
+
+    def _settled(self, visit: Visit, response: Response) -> Response:
+        headers = [*response.headers.items()]
+        self._first.settle(visit, Seen(visit.request, response.status_code, headers, complete=True))
+        return response
 
     def _refusal(self, refused: Refused, visit: Visit) -> HTTPException:
         """A refusal as Flask's error handlers know it, with the problem body for want of an own answer."""
@@ -144,7 +152,8 @@ class Site:
                 response.status_code = answer.status
 
         @after_this_request
-        def say_when(response: Response) -> Response:  # an own answer may say when by itself
+        def say(response: Response) -> Response:  # an own answer may say by itself when to come again, and who may keep it
+            response.headers.setdefault("Cache-Control", "no-store")
             if when is not None:
                 response.headers.setdefault("Retry-After", when)
             return response
