@@ -144,3 +144,19 @@ def test_fastapi_limiter_in_tests_a_dependency_is_overridden(after):
     names, client = after("fastapi-limiter", "by_user")
     names["app"].dependency_overrides[names["several"]] = lambda: None
     assert statuses(client(), "/multiple", 5) == [200] * 5
+
+
+def test_the_page_on_fastapi_is_one_application_that_starts_strictly_and_does_what_it_says(client_of):
+    text = (GUIDES.parent / "fastapi.md").read_text(encoding="utf-8")
+    names = {"__name__": "page_on_fastapi"}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "fastapi.md", "exec"), names)
+    with client_of(names["app"], "10.0.1.1") as asking:
+        assert statuses(asking, "/health", 3) == [200] * 3
+        assert [asking.get(f"/items/{i}").status_code for i in range(2)] == [200] * 2
+        reports = [asking.get("/tenants/a/report") for _ in range(3)]
+        assert [answer.status_code for answer in reports] == [200, 200, 429]
+        assert 59 < reports[2].json()["wait"] <= 60
+        assert reports[0].headers["ratelimit"].count(";r=") == 4, "a policy, two limits of the router, the decorator"
+        documented = asking.get("/openapi.json").json()["paths"]
+    assert {path for path, item in documented.items() if "429" not in next(iter(item.values()))["responses"]} == {"/health"}
