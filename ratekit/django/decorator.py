@@ -6,12 +6,13 @@ with ratekit's middleware around it the header fields of both are one list.
 import functools
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 
 from ratekit.decision import Decision
+from ratekit.django.charge import failed, failed_async, settle, settle_async
 from ratekit.django.door import Door, recorded, write
 from ratekit.django.requests import key_of
 from ratekit.django.settings import Settings, current
@@ -34,6 +35,7 @@ def rate_limit(
     key: Key = "ip",
     methods: str | Sequence[str] | None = None,
     cost: int | Test = 1,
+    charge: Callable[..., Any] | None = None,
     exempt: Match | Test | None = None,
     missing: Any = "ip",
     on_outage: Any = None,
@@ -46,7 +48,8 @@ def rate_limit(
     `limits` are texts or Limits, counted for this view (`name` shares them between views), or Policies; or `policy` names some of
     settings.RATEKIT["VIEW_POLICIES"]. Policies are counted by their own name, wherever they are used. `key` is "ip", "user",
     "header:NAME", "post:NAME", "query:NAME", a callable on ratekit's Request, or a list of them; `methods` are those that count.
-    With `block=False` a refused request goes on, and `request.limited` is true. The rest is as in `Policy`.
+    With `block=False` a refused request goes on, and `request.limited` is true. `charge` gets the response and says what it costs, such
+    as 1 for a login that failed and 0 for others. The rest is as in `Policy`.
 
     Raises ConfigurationError for what cannot be.
 
@@ -56,7 +59,7 @@ def rate_limit(
     caller = sys._getframe(1)
     where = f"{caller.f_globals.get('__name__', '?')}, line {caller.f_lineno}"
     named = (policy,) if isinstance(policy, str) else tuple(policy or ())
-    own = {"key": key_of(key), "cost": cost, "missing": missing, "on_outage": on_outage}
+    own = {"key": key_of(key), "cost": cost, "charge": charge, "missing": missing, "on_outage": on_outage}
     wanted = _wanted(methods, exempt)
     if wanted is not None:
         own["exempt"] = wanted
@@ -64,7 +67,7 @@ def rate_limit(
     plain = tuple(one for one in limits if not isinstance(one, Policy))
     if sum(map(bool, (named, given, plain))) != 1:
         raise ConfigurationError("rate_limit: write limits, or Policies, or policy=, and one kind of them only")
-    if not plain and (key != "ip" or cost != 1 or missing != "ip" or wanted or on_outage or name):
+    if not plain and (key != "ip" or cost != 1 or charge or missing != "ip" or wanted or on_outage or name):
         raise ConfigurationError("rate_limit: a Policy says by itself whose key, which cost and what is exempt: write it there")
     if plain:
         Policy("view", limits_of(plain), **own)
@@ -154,9 +157,14 @@ class Limited:
                 response = view(*args, **kwargs)
                 response = await response if inspect.isawaitable(response) else response
             except (RateLimitExceeded, StoreError) as error:
+                await failed_async(inner, error)
                 return await door.answer_async(door.threads.answer_to(error, visit), visit)
+            except BaseException as error:
+                await failed_async(inner, error)
+                raise
             finally:
                 VISIT.reset(token)
+            await settle_async(inner, response)
             return _told(response, visit, inner)
 
         owner = getattr(getattr(view, "func", None), "__self__", None)  # of a method that method_decorator has bound
@@ -174,9 +182,14 @@ class Limited:
             try:
                 response = view(*args, **kwargs)
             except (RateLimitExceeded, StoreError) as error:
+                failed(inner, error)
                 return door.answer(door.threads.answer_to(error, visit), visit)
+            except BaseException as error:
+                failed(inner, error)
+                raise
             finally:
                 VISIT.reset(token)
+            settle(inner, response)
             return _told(response, visit, inner)
 
         limited: Any = functools.wraps(view)(later if iscoroutinefunction(view) else now)

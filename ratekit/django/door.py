@@ -104,7 +104,7 @@ async def _settled(value: Any) -> Any:
 def _response_of(refused: Refused, visit: Visit, own: Any = None) -> HttpResponseBase:
     if own is not None and isinstance(refused, Decision):
         if "Retry-After" not in own.headers:  # an own answer may say when by itself
-            write(own, retry_after_fields(refused))
+            write(own, retry_after_fields(refused, visit.told()[0]))
         own.setdefault("Cache-Control", "no-store")
         write(own, visit.fields())
         response: HttpResponseBase = own

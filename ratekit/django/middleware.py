@@ -3,6 +3,7 @@ Middleware: one hit for all policies of settings.RATEKIT, before anything else i
 that was decided.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ratekit.django.charge import failed_async, noted, owing_of, settle, settle_async
 from ratekit.django.door import Door, recorded, write
 from ratekit.django.routes import started
 from ratekit.django.settings import current
@@ -51,9 +53,12 @@ class RateLimitMiddleware:
             return self._door.answer(refused, visit)
         token = VISIT.set(visit)
         try:
-            return _told(self.get_response(request), visit)
+            response = _told(self.get_response(request), visit)
         finally:
             VISIT.reset(token)
+        for owing in owing_of(request, visit):
+            settle(owing, response)
+        return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         visit, refused = await self._door.decide_async(request)
@@ -61,9 +66,16 @@ class RateLimitMiddleware:
             return await self._door.answer_async(refused, visit)
         token = VISIT.set(visit)
         try:
-            return _told(await self.get_response(request), visit)
+            response = _told(await self.get_response(request), visit)
+        except asyncio.CancelledError as error:  # the client has gone away
+            for owing in owing_of(request, visit):
+                await failed_async(owing, error)
+            raise
         finally:
             VISIT.reset(token)
+        for owing in owing_of(request, visit):
+            await settle_async(owing, response)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """What a view is limited by inside, as a response."""
@@ -78,12 +90,14 @@ class RateLimitMiddleware:
         if not is_admin_login(request):
             return None
         inner, refused = self._login.decide(request)
+        noted(request, inner)
         return None if refused is None else self._login.answer(refused, recorded(inner))
 
     async def _admin_async(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         if not is_admin_login(request):
             return None
         inner, refused = await self._login.decide_async(request)
+        noted(request, inner)
         return None if refused is None else await self._login.answer_async(refused, recorded(inner))
 
 

@@ -12,6 +12,7 @@ from django.core.signals import setting_changed
 
 from ratekit.django.requests import callable_of, key_of
 from ratekit.errors import ConfigurationError
+from ratekit.http.headers import DEFAULT, headers_of
 from ratekit.keys import Proxies
 from ratekit.limit import Limit, limits_of
 from ratekit.policy import Match, Policy, matcher_of
@@ -30,6 +31,8 @@ KNOWN: Final = (
     "ON_OUTAGE",
     "DENY_CACHE",
     "ON_REFUSED",
+    "HEADERS",
+    "HASH_KEYS",
     "STRICT",
     "UNLIMITED",
 )
@@ -111,6 +114,8 @@ def read(given: Any) -> Settings:
             "budget": given.get("BUDGET"),
             "on_outage": given.get("ON_OUTAGE", "local"),
             "deny_cache": given.get("DENY_CACHE", 1.0),
+            "headers": headers_of(given.get("HEADERS", DEFAULT)),
+            "hash_keys": given.get("HASH_KEYS", False),
         },
     )
     matcher_of(read_in.unlimited)
@@ -137,7 +142,7 @@ def _policy(what: str, given: Any) -> Policy:
         raise ConfigurationError(f"settings.RATEKIT[{what!r}]: {given!r} is no policy: write a dict with at least name and limits")
     values = dict(given)
     values["key"] = key_of(values.get("key", "ip"))
-    for name in ("cost", "exempt"):
+    for name in ("cost", "exempt", "charge"):
         if name in values:
             values[name] = callable_of(name, values[name])
     try:
