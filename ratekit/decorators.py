@@ -14,7 +14,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateLimitExceeded
 from ratekit.http.visit import VISIT, Visit
-from ratekit.keys import address
 from ratekit.limit import Limit, limits_of
 from ratekit.limiter import AsyncLimiter, Limiter, check_cost, check_timeout
 from ratekit.routes import Standing
@@ -161,7 +160,7 @@ class _Call:
 
     def identity(self, visit: Visit | None) -> Any:
         """Who is asking where no `key` says."""
-        return FUNCTION if visit is None else address(visit.request)
+        return FUNCTION if visit is None else visit.identity()
 
     def limiter_of(self, visit: Visit | None) -> Any:
         """The limiter given, or the one for the store that this call is to use."""

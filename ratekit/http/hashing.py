@@ -4,6 +4,7 @@ Hashing: identities that the store is not to know.
 
 from base64 import b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 from ratekit.errors import ConfigurationError
@@ -25,7 +26,11 @@ def hasher(secret: str | bytes | bool) -> Callable[[Identity], str]:
     key = text.encode() if isinstance(text, str) else text
     if not isinstance(key, bytes) or len(key) > 64 or (secret is not True and len(key) < 16):
         raise ConfigurationError("hash_keys: write True, or a secret text of 16 to 64 bytes")
+    return _hasher(key)
 
+
+@lru_cache(maxsize=64)
+def _hasher(key: bytes) -> Callable[[Identity], str]:
     def hashed(identity: Identity) -> str:
         text = escaped(canonical(identity))
         return blake2b(text.encode("ascii"), digest_size=20, key=key, person=b"ratekit").hexdigest()

@@ -9,8 +9,10 @@ from typing import Any, Final, Protocol
 from ratekit.decision import Decision
 from ratekit.http.fields import NONE, Applied, Lines, lines_for
 from ratekit.http.forms import Fields
+from ratekit.http.hashing import hasher
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.http.owed import Owed
+from ratekit.keys import address
 from ratekit.request import Request
 
 
@@ -54,6 +56,12 @@ class Visit:
         if self._request is None:
             self._request = self.around.request_of(self.native)
         return self._request
+
+    def identity(self) -> Any:
+        """The client's address, as whoever is around would count it."""
+        who = address(self.request)
+        hash_keys = getattr(self.around, "hash_keys", False)
+        return hasher(hash_keys)(who) if hash_keys else who
 
     @property
     def store(self) -> Any:

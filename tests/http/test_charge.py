@@ -15,7 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 
-from ratekit import ConfigurationError, Limiter, Policy, RateLimitExceeded, StoreUnavailable
+from ratekit import ConfigurationError, Limiter, Policy, RateLimitExceeded, StoreUnavailable, rate_limit
 from ratekit.asgi import RateLimitMiddleware
 from ratekit.http import hasher
 from ratekit.stores import AsyncMemoryStore, AsyncRedisStore
@@ -306,3 +306,19 @@ def test_hashed_identities_stay_apart_and_what_one_limiter_hashes_another_finds(
 def test_a_secret_that_is_none_is_a_configuration_error(wrong):
     with pytest.raises(ConfigurationError, match="write True, or a secret text of 16 to 64 bytes"):
         RateLimitMiddleware(hello, "1/hour", store=AsyncMemoryStore(), hash_keys=wrong)
+
+
+def test_functions_inside_are_counted_by_the_hashed_address_too(redis_url, redis_client):
+    @rate_limit("9/hour")
+    async def inner():
+        pass
+
+    async def app(scope, receive, send):
+        await inner()
+        await hello(scope, receive, send)
+
+    with serving(RateLimitMiddleware(app, "9/hour", store=redis_url, budget=10.0, hash_keys=True)) as port:
+        assert raw(port, "GET / HTTP/1.1")[0] == 200
+    keys = keys_of(redis_client)
+    assert keys.count(hasher(True)("127.0.0.1")) == 2
+    assert "127.0.0.1" not in keys
