@@ -2,7 +2,7 @@
 ratekit: rate limits and counters for Python web applications. Exact decisions, one round trip, no outage because of a limiter.
 """
 
-from ratekit.counters import AsyncCounter, Counter
+from ratekit.counters import AsyncConcurrencyLimiter, AsyncCounter, ConcurrencyExceeded, ConcurrencyLimiter, Counter
 from ratekit.decision import Decision
 from ratekit.decorators import rate_limit
 from ratekit.errors import (
@@ -21,8 +21,11 @@ from ratekit.stores import open_async_store, open_store
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncConcurrencyLimiter",
     "AsyncCounter",
     "AsyncLimiter",
+    "ConcurrencyExceeded",
+    "ConcurrencyLimiter",
     "ConfigurationError",
     "Counter",
     "Decision",
