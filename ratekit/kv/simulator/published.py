@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ratekit.kv.simulator.upstash import UpstashModel
 from ratekit.kv.simulator.world import World
-from ratekit.testing import ManualClock
+from ratekit.testing.clock import ManualClock
 
 
 class Cell(NamedTuple):

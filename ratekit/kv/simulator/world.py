@@ -30,7 +30,7 @@ from ratekit.kv.simulator.tiers import Version
 from ratekit.kv.simulator.views import AsyncSimulatedNamespace, Door, SimulatedNamespace
 from ratekit.kv.simulator.walk import Truth, Walk
 from ratekit.stores.memory import Clock
-from ratekit.testing import ManualClock
+from ratekit.testing.clock import ManualClock
 
 SECOND: Final = 1_000_000
 
