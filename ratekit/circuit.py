@@ -106,7 +106,7 @@ class Circuit:
         now = self.clock()
         (here,) = self.local.decide([Ask(rule, space, identity, LOOK, 1)]).seen
         there = rule.step(rule.restore(seen, came), now, 1, LOOK)[1]
-        if rule.read(1, there).remaining < rule.read(1, here).remaining:
+        if rule.read(1, there)[1] < rule.read(1, here)[1]:
             self.local.put(rule, space, identity, seen, now - came)
 
 
@@ -114,7 +114,9 @@ def say(change: Change | None, why: str = "") -> None:
     """One line in the log per change of state. Not under a lock: a log may be limited, too."""
     if change is not None:
         serious = logging.ERROR if change.fault is Fault.REFUSED else logging.WARNING
-        log.log(serious if change.state == "open" else logging.INFO, "%s%s", change, f": {why}" if why else "")
+        level = serious if change.state == "open" else logging.INFO
+        facts = {"ratekit_state": change.state, "ratekit_fault": change.fault.value, "ratekit_after": change.after}
+        log.log(level, "%s%s", change, f": {why}" if why else "", extra={"event": "circuit", **facts})
 
 
 _CIRCUITS: Final[WeakKeyDictionary[Any, Circuit]] = WeakKeyDictionary()
@@ -128,6 +130,12 @@ def circuit_of(store: Any) -> Circuit:
         if circuit is None:
             circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic)
         return circuit
+
+
+def circuits() -> list[tuple[Any, Circuit]]:
+    """Every remote store that is in use, with its circuit."""
+    with _LOCK:
+        return list(_CIRCUITS.items())
 
 
 _HELD: Final[list[Any]] = []

@@ -4,11 +4,12 @@ meets. What differs between frameworks stays outside: how their requests look, a
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import islice
 from typing import Any, Final
 
+from ratekit import metering
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
@@ -30,7 +31,7 @@ from ratekit.request import Request
 from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
 from ratekit.stores.naming import canonical
 from ratekit.stores.off import AsyncOffStore, OffStore
-from ratekit.stores.protocol import decisions_of
+from ratekit.stores.protocol import Ask, Seens, decisions_of
 from ratekit.workers import warn_of_workers
 
 Refused = Decision | Answer
@@ -95,12 +96,25 @@ class Enforcer:
         self.given, self.request_of = given, request_of
         self._on_outage = on_outage
         self._broken: set[str] = set()
+        self._name = name
+        self._tallies: dict[str, metering.Tally] = {}
+        """Per policy what it decides, once somebody wants to know."""
         # Off is off: nothing is asked of a request that could fail.
         self._policies = [] if isinstance(self.store, AsyncOffStore | OffStore) else prepared
         self.charges = any(prepared.policy.charge is not None for prepared in self._policies)
         self._awaited = closing == "aclose" and type(self.store) is not AsyncMemoryStore
+        self._shadows = {
+            prepared.policy.name: metering.tally_of(name, prepared.policy.name)
+            for prepared in self._policies
+            if prepared.policy.shadow
+        }
         self._compile()
+        metering.watch(self)
         warn_of_workers(given)
+
+    def _count(self) -> None:
+        self._tallies = {prepared.policy.name: metering.tally_of(self._name, prepared.policy.name) for prepared in self._policies}
+        self._compile()
 
     def _compile(self) -> None:
         # What is in this process is asked directly: nobody waits for it.
@@ -110,7 +124,9 @@ class Enforcer:
             wanted = prepared.policy.on_outage or self._on_outage
             if wanted not in self._stores:
                 self._stores[wanted] = nearest.with_outage(wanted) if self.store.remote else nearest
-        self._hits = {prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in self._policies}
+        self._hits: dict[str, Any] = {
+            prepared.policy.name: self._store_for([prepared]).compile(prepared.plan) for prepared in self._policies
+        }
         self._gates: dict[str, Gate] = {}
         if getattr(self.store, "remote", False):
             self._gates = {prepared.policy.name: self._store_for([prepared]).gate(prepared.plan) for prepared in self._policies}
@@ -119,13 +135,20 @@ class Enforcer:
         self._only = self._policies[0] if plain else None
         self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
+        if self._tallies:
+            decides, timed = metering.async_decides if self._awaited else metering.decides, bool(self._gates)
+            limits = {prepared.policy.name: prepared.policy.limits for prepared in self._policies}
+            self._hits = {name: decides(self._tallies[name], hit, limits[name], timed=timed) for name, hit in self._hits.items()}
 
     def _straight(self, only: Prepared, store: Any) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
         # The way of most requests to one process: everything it needs is a local of the closure.
         hit, cost, lines = self._hits[only.policy.name], only.policy.cost, only.lines
         spend: Any = lambda identity, cost: hit(identity, cost, SPEND)  # noqa: E731 - what the spender asks where it has no answer
         if isinstance(store, MemoryStore):
-            spend = store.spender(only.plan, spend)
+            tally = self._tallies.get(only.policy.name)
+            spend = metering.spends(tally, only.plan, store.spender, spend) if tally else store.spender(only.plan, spend)
+        elif self._tallies:
+            spend = metering.timed_spends(self._tallies[only.policy.name], spend, only.policy.limits)
 
         def at_once(visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
             if method not in UNMISTAKABLE or not peer:
@@ -170,14 +193,20 @@ class Enforcer:
             return unauthorized(claims)
         if isinstance(claims, Faulty):
             return AWAY
-        if not claims:
+        shadows: list[Claim] = []
+        if self._shadows:
+            shadows = [claim for claim in claims if claim.prepared.policy.shadow]
+            claims = [claim for claim in claims if not claim.prepared.policy.shadow]
+        if not claims and not shadows:
             return None
-        if len(claims) == 1 and claims[0].prepared.policy.charge is None:
+        if len(claims) == 1 and claims[0].prepared.policy.charge is None and not shadows:
             prepared, identity, cost = claims[0]
             answer = self._hits[prepared.policy.name](identity, cost, SPEND)
             decision, lines = (yield answer) if self._awaited else answer, prepared.lines
         else:
-            claims, parts = yield from self._together(claims, visit)
+            claims, parts = yield from self._together(claims, shadows, visit)
+            if not claims:
+                return None
             decision, lines = decide(parts), None
         if lines is None or self.headers.partition_key:
             lines = self._lines_of(claims)
@@ -190,24 +219,55 @@ class Enforcer:
             return lines_of(named, self.headers)
         return lines_of(named, self.headers, tuple(partition_of(claim.identity) for claim in claims for _ in claim.prepared.plan))
 
-    def _together(self, claims: list[Claim], visit: Visit) -> Steps:
+    def _together(self, claims: list[Claim], shadows: list[Claim], visit: Visit) -> Steps:
         """One hit for several policies: the claims that are known to be refused, else all, with a decision per limit."""
         gates, sent = self._gates, 0
         parts = [(gates[prepared.policy.name], identity, cost) for prepared, identity, cost in claims] if gates else []
         if parts:
             sent = parts[0][0].clock()
             if known := refused_by(parts, sent):
+                if self._tallies:
+                    self._tell([claims[i] for i in known], known.values())
                 return [claims[i] for i in known], [part for refusal in known.values() for part in refusal.details]
-        asks = asks_of_claims(claims)
-        answer = self._store_for([claim.prepared for claim in claims]).decide(asks)
-        seen = (yield answer) if self._awaited else answer
+        asks, rehearsed = asks_of_claims(claims), asks_of_claims(shadows)
+        try:
+            answer = self._store_for([claim.prepared for claim in claims or shadows]).decide([*asks, *rehearsed])
+            seen = (yield answer) if self._awaited else answer
+        except StoreError:
+            for claim in claims if self._tallies else ():
+                self._tallies[claim.prepared.policy.name].unavailable += 1
+            if claims:
+                raise
+            return [], []  # what only rehearses harms nobody
+        if shadows:
+            seen = self._rehearsed(shadows, rehearsed, seen)
         decisions = decisions_of(asks, seen)
+        if self._tallies:
+            each = iter(decisions)
+            self._tell(claims, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims])
         if self.charges and all(decisions):
             visit.owed = owed_of(claims, asks, seen)
         if parts:
             each = iter(decisions)
             answered_to(parts, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims], sent)
         return claims, decisions
+
+    def _rehearsed(self, shadows: Sequence[Claim], asks: Sequence[Ask], seen: Seens) -> Seens:
+        """Count and log what the policies in the shadow would have refused; what was seen of the others."""
+        first = len(seen.seen) - len(asks)
+        each = iter(decisions_of(asks, seen._replace(seen=seen.seen[first:], overs=seen.overs[first:])))
+        for claim in shadows:
+            decision = decide([*islice(each, len(claim.prepared.plan))])
+            tally = self._shadows[claim.prepared.policy.name]
+            if not decision:
+                tally.shadow += 1
+                told = f"policy {tally.policy!r} would have refused a request by {decision.limit}; so far {tally.shadow}"
+                tally.say("shadow_refusal", told, limit=str(decision.limit), refusals=tally.shadow)
+        return seen._replace(seen=seen.seen[:first], overs=seen.overs[:first])
+
+    def _tell(self, claims: Sequence[Claim], decisions: Iterable[Decision]) -> None:
+        for claim, decision in zip(claims, decisions, strict=True):
+            metering.count(self._tallies[claim.prepared.policy.name], decision)
 
     def answer_to(self, error: Exception, visit: Visit) -> Refused:
         """What the client is told of an error; each kind of fault is logged once."""

@@ -14,10 +14,12 @@ from weakref import WeakValueDictionary
 
 import anyio
 
+from ratekit import metering
 from ratekit.algorithms import LOOK, SPEND
-from ratekit.decision import Decision
+from ratekit.decision import Decision, decide
 from ratekit.denials import check_deny_cache
 from ratekit.errors import ConfigurationError, RateKitWarning
+from ratekit.explanation import Explanation, explained
 from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
 from ratekit.guarded import GuardedStore
@@ -28,7 +30,7 @@ from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.memory import AsyncMemoryStore
 from ratekit.stores.naming import LONG, Canonical, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncStore, Compiled, Spend, Store, asks_of, async_many_of, many_of
+from ratekit.stores.protocol import AsyncStore, Compiled, Spend, Store, asks_of, async_many_of, decisions_of, many_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -96,6 +98,19 @@ class Limiter:
         if spender is not None and type(self).hit is Limiter.hit:
             # Where nobody is asked, a frame more would be a tenth of the whole hit.
             self.__dict__["hit"] = spender(self._plan, partial(_spend, self._decide))
+        self._reserving: Any = self._store
+        metering.watch(self)
+
+    def _count(self) -> None:
+        tally, timed = metering.tally_of(self.name), bool(getattr(self._store, "remote", False))
+        hit, many = self.__dict__.get("hit"), self._decide_many
+        if hit is not None and timed:
+            self.__dict__["hit"] = metering.timed_spends(tally, hit, self.limits)
+        elif hit is not None:
+            self.__dict__["hit"] = metering.spends(tally, self._plan, cast(Any, self._store).spender, partial(_spend, self._decide))
+        self._decide = metering.decides(tally, self._decide, self.limits, timed=timed)
+        self._decide_many = metering.many(tally, many)
+        self._reserving = metering.CountedStore(self._store, tally, _joined)
 
     def hit(self, identity: Identity, cost: int = 1) -> Decision:
         """
@@ -121,6 +136,10 @@ class Limiter:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
         return self._decide(canonical(identity), check_cost(cost), LOOK)
 
+    def explain(self, identity: Identity) -> Explanation:
+        """Which limits there are for an identity, what was spent of each, when it is free again; nothing is charged."""
+        return explained(identity, self.peek(identity))
+
     def acquire(self, identity: Identity, cost: int = 1, timeout: float | None = None) -> Decision:
         """
         Wait until the hit is admitted, first come first served per identity in this process, and return its decision.
@@ -136,7 +155,7 @@ class Limiter:
 
         Entering raises RateLimitExceeded when it is refused. Left without commit it stays spent; on an exception it is given back.
         """
-        return Reservation(self._store, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
+        return Reservation(self._reserving, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
 
     def reset(self, identity: Identity) -> None:
         """Make an identity as new."""
@@ -194,6 +213,19 @@ class AsyncLimiter:
         if isinstance(self._store, AsyncMemoryStore) and type(self).hit is AsyncLimiter.hit:
             memory = self._store.sync
             self.__dict__["hit"] = _awaited(memory.spender(self._plan, partial(_spend, memory.compile(self._plan))))
+        self._reserving: Any = self._store
+        metering.watch(self)
+
+    def _count(self) -> None:
+        tally, timed, many = metering.tally_of(self.name), bool(getattr(self._store, "remote", False)), self._decide_many
+        if "hit" in self.__dict__:
+            memory = cast(AsyncMemoryStore, self._store).sync
+            self.__dict__["hit"] = _awaited(
+                metering.spends(tally, self._plan, memory.spender, partial(_spend, memory.compile(self._plan)))
+            )
+        self._decide = metering.async_decides(tally, self._decide, self.limits, timed=timed)
+        self._decide_many = metering.async_many(tally, many)
+        self._reserving = metering.AsyncCountedStore(self._store, tally, _joined)
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """Charge `cost` units to an identity if every limit has room, else charge nothing."""
@@ -211,6 +243,10 @@ class AsyncLimiter:
         """The answer that `hit` would give now, with `remaining` before it; nothing is charged."""
         return Pending(self._decide(canonical(identity), check_cost(cost), LOOK))
 
+    async def explain(self, identity: Identity) -> Explanation:
+        """Which limits there are for an identity, what was spent of each, when it is free again; nothing is charged."""
+        return explained(identity, await self.peek(identity))
+
     def acquire(self, identity: Identity, cost: int = 1, timeout: float | None = None) -> Pending[Decision]:
         """Wait until the hit is admitted, first come first served per identity in this process; raises RateLimitExceeded."""
         key, cost, timeout = canonical(identity), check_cost(cost), check_timeout(timeout)
@@ -220,7 +256,7 @@ class AsyncLimiter:
 
     def reserve(self, identity: Identity, cost: int = 1) -> AsyncReservation:
         """Charge `cost` on entering an `async with` block, and settle inside it with `await reservation.commit(used)`."""
-        return AsyncReservation(self._store, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
+        return AsyncReservation(self._reserving, asks_of(self._plan, canonical(identity), check_cost(cost), SPEND))
 
     async def reset(self, identity: Identity) -> None:
         """Make an identity as new."""
@@ -270,6 +306,10 @@ def _spend(decide: Compiled, identity: Identity, cost: int = 1) -> Decision:
         check_cost(cost)
     key = identity if type(identity) is str and len(identity) <= LONG else canonical(identity)
     return decide(key, cost, SPEND)
+
+
+def _joined(asks: Any, seen: Any) -> Decision:
+    return decide(decisions_of(asks, seen))
 
 
 def health_of(store: Any) -> Health:

@@ -34,7 +34,8 @@ class Policy:
     means that the policy does not apply. `charge` is a callable on ratekit's Response: `cost` is reserved before, and what `charge`
     says (units; True is 1) is what it was in the end. `missing` says what an absent identity means: "ip", "refuse" (401) or "skip".
     `on_outage` is what decides while the store is away: "local", "open" or "closed" (503); None is the middleware's. It decides, too,
-    when a callable raises: by address at a cost of 1, not at all, or 503.
+    when a callable raises: by address at a cost of 1, not at all, or 503. `shadow` is a rehearsal: decided, counted (in the metrics) and
+    logged, but never refused, nor told to clients; each of its limits counts by itself.
 
     Raises ConfigurationError for what cannot be.
 
@@ -51,6 +52,7 @@ class Policy:
     charge: Charging | None
     missing: Literal["ip", "refuse", "skip"]
     on_outage: Literal["local", "open", "closed"] | None
+    shadow: bool
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Policy:
         charge: Charging | None = None,
         missing: Literal["ip", "refuse", "skip"] = "ip",
         on_outage: Literal["local", "open", "closed"] | None = None,
+        shadow: bool = False,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(f"policy name {name!r}: write 1 to 64 printable ASCII characters")
@@ -77,11 +80,15 @@ class Policy:
             raise ConfigurationError(
                 f"policy {name!r}: charge {charge!r}: write a callable on the response, such as lambda response: response.status == 401"
             )
+        if not isinstance(shadow, bool):
+            raise ConfigurationError(f"policy {name!r}: shadow {shadow!r}: write True or False")
+        if shadow and charge is not None:
+            raise ConfigurationError(f"policy {name!r}: a shadow policy charges nothing afterwards; leave charge= or shadow= out")
         parts_of(key)
         matcher_of(match)
         if not callable(exempt):
             matcher_of(exempt)
-        values = (name, limits_of(limits), key, match, exempt, cost, charge, missing, on_outage)
+        values = (name, limits_of(limits), key, match, exempt, cost, charge, missing, on_outage, shadow)
         for attribute, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, attribute, value)
 

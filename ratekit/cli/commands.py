@@ -10,10 +10,13 @@ from ratekit.cli.demo import demo
 from ratekit.cli.doctor import doctor
 from ratekit.cli.edge import edge
 from ratekit.cli.explain import parse
+from ratekit.cli.explain_key import explain
 from ratekit.cli.replay import replay
 from ratekit.cli.routes import routes
 from ratekit.cli.simulate import simulate
 from ratekit.cli.state import peek, reset
+from ratekit.cli.top import top
+from ratekit.cli.watch import watch
 
 app = typer.Typer(
     name="ratekit",
@@ -28,6 +31,9 @@ app.command("doctor")(doctor)
 app.command("replay")(replay)
 app.command("simulate")(simulate)
 app.command("routes")(routes)
+app.command("explain")(explain)
+app.command("top")(top)
+app.command("watch")(watch)
 app.command("peek")(peek)
 app.command("reset")(reset)
 app.command("parse")(parse)

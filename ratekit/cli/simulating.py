@@ -122,7 +122,8 @@ def run(log: Log[Asked], policies: Sequence[Policy], progress: Callable[[int], o
                 i = place[claim.prepared.policy.name]
                 refused[i] += 1
                 whom[i][shown(claim.identity)] += 1
-            verdict = 1 + place[violated[0].prepared.policy.name] if violated else 0
+            real = [claim for claim in violated if not claim.prepared.policy.shadow]
+            verdict = 1 + place[real[0].prepared.policy.name] if real else 0
         verdicts.append(verdict)
         if done % STRIDE == 0:
             progress(done)
@@ -142,7 +143,7 @@ def _claims(prepared: Sequence[Any], asked: Asked) -> "list[Claim] | Nobody":
 
 
 def _violated(store: MemoryStore, claims: Sequence[Claim]) -> list[Claim]:
-    """The claims that refuse a hit, the one that is shown first; none when it is admitted, and charged."""
+    """The claims that refuse a hit, or would if they were not in the shadow, the one that is shown first."""
     if not claims:
         return []
     asks = asks_of_claims(claims)

@@ -21,6 +21,7 @@ from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.run import Run, Wants
 from ratekit.stores.redis.script import MOST_TOGETHER, NOTHING, Label, Script, command, script_for, sound
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
+from ratekit.stores.traffic import Traffic
 
 MOST_WAITING: Final = 50_000
 """Hits that may wait for the line; beyond them the store counts as away."""
@@ -69,6 +70,7 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._flush_soon = False
         self._keeper: AsyncGenerator[None, None] | None = None
+        self.traffic = Traffic()
 
     def call(self, keys: list[str], label: Label, budget: float | None = None) -> "asyncio.Future[Decision]":
         """Put a hit on the line; the future ends in its decision or in a StoreError, within the budget (seconds; None: the line's)."""
@@ -101,6 +103,11 @@ class Line(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
+    @property
+    def waiting(self) -> int:
+        """Hits that wait for a trip."""
+        return self._waiting
+
         """Whether nobody waits for anything."""
         return not self._runs and not self._flying
 
@@ -186,6 +193,8 @@ class Line(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._arrived(self._flying.popleft(), reply)
         except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
+        self.traffic.trips += 1
+        self.traffic.hits += trip.hits
             self._transport.abort()
             return
         if self._runs and (not self._flying or self._waiting >= self._enough):

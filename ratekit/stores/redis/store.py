@@ -18,6 +18,7 @@ from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.script import MOST_TOGETHER, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import FAULTS, translated
+from ratekit.stores.traffic import Traffic, place_of
 
 Clock = Callable[[], int]
 
@@ -46,6 +47,7 @@ class RedisStore:
         self._holders = Holders()
         self._budget = budget
         self._trips = Trips(connector(target), clock)
+        self.traffic = self._trips.traffic = Traffic(place_of(target))
         self.clock = clock
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
@@ -97,6 +99,11 @@ class RedisStore:
                 at += label.width
         return answers
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a trip of their own or another's."""
+        return self._trips.waiting
+
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
@@ -121,6 +128,7 @@ class AsyncRedisStore:
         self._budget = budget
         self._connect, self._abandon = async_connector(target), patience_of(target)
         self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
+        self.traffic = Traffic(place_of(target))
         self.clock = clock
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
@@ -184,6 +192,11 @@ class AsyncRedisStore:
                 rides.append(line.ride(part, label_for(command), len(part), "all", own))
         return [answer for answers in await asyncio.gather(*rides) for answer in answers]
 
+    @property
+    def waiting(self) -> int:
+        """Hits that wait for a trip, on every event loop."""
+        return sum([line.waiting for line in [*self._lines.values()]])
+
     def hold(self) -> bool:
         """Be held once more; False when the last holder has closed it already."""
         return self._holders.more()
@@ -205,4 +218,5 @@ class AsyncRedisStore:
             for ended in [other for other in self._lines if other.is_closed()]:
                 del self._lines[ended]
             line = self._lines[loop] = Line(self._connect, self._budget, self.clock, self._abandon)
+            line.traffic = self.traffic
         return line

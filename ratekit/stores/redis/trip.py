@@ -23,6 +23,7 @@ from ratekit.stores.redis.opening import Opening
 from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, checked, script_for, width_of, words
 from ratekit.stores.redis.socket import Socket
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
+from ratekit.stores.traffic import Traffic
 
 LEADERS: Final = 2
 """Trips under way at most: while the server works on one, the next is made ready."""
@@ -49,6 +50,7 @@ class Trips:
     def __init__(self, connect: Callable[[], Any], clock: Callable[[], int] | None = None) -> None:
         self._connect = connect
         self._clock = clock
+        self.traffic = Traffic()
         self._idle: deque[Socket] = deque()
         self._late: list[Opening] = []
         self._begin()
@@ -82,6 +84,11 @@ class Trips:
         if isinstance(rider.error, StoreError):  # an error of its own, because raising one marks it
             raise type(rider.error)(str(rider.error), rider.error.fault)
         raise StoreUnavailable(f"no reply within {budget:g} s", "late")
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait."""
+        return len(self._riders)
 
     def command(self, *command: str, patience: float) -> Any:
         """Send a command and read its reply within `patience` seconds; raises StoreError."""
@@ -157,6 +164,8 @@ class Trips:
         return checked(parcels, _answered(reply))
 
     def _exchange(self, command: Sequence[str], deadline: float) -> Any:
+        self.traffic.trips += 1
+        self.traffic.hits += len(parcels)
         socket = self._take(deadline)
         try:
             reply = socket.exchange(pack(tuple(command)), deadline)
