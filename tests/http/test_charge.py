@@ -9,7 +9,7 @@ import anyio
 import pytest
 from calling import ask, hello, statuses
 from running import raw, serving
-from servers import until
+from servers import RedisServer, free_port, until
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -322,3 +322,35 @@ def test_functions_inside_are_counted_by_the_hashed_address_too(redis_url, redis
     keys = keys_of(redis_client)
     assert keys.count(hasher(True)("127.0.0.1")) == 2
     assert "127.0.0.1" not in keys
+
+
+# While the store is away
+
+
+def test_what_was_decided_while_the_store_was_away_is_not_settled():
+    seen = []
+    policy = Policy("p", "2/hour", charge=lambda response: seen.append(response) or 0)
+    app = RateLimitMiddleware(hello, policies=[policy], store=f"redis://127.0.0.1:{free_port()}", budget=1.0)
+    assert statuses(app, times=3) == [200, 200, 429]
+    assert seen == []
+
+
+def test_a_store_that_goes_away_before_the_response_is_settled_disturbs_no_answer(caplog):
+    with RedisServer() as server:
+
+        async def app(scope, receive, send):
+            server.stop()
+            await hello(scope, receive, send)
+
+        front = RateLimitMiddleware(app, policies=[Policy("p", "2/hour", charge=lambda _: 0)], store=server.url, budget=5.0)
+        answer = ask(front)
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert "away" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_asyncio_and_trio_settle_alike(backend):
+    app = limited(AsyncMemoryStore(), answering(401), LOGIN)
+    assert statuses(app, times=4, backend=backend) == [401, 401, 401, 429]
+    app = limited(AsyncMemoryStore(), answering(200), LOGIN)
+    assert statuses(app, times=4, backend=backend) == [200] * 4
