@@ -2,6 +2,11 @@
 The coverage report of a Flask application: which route has which limits.
 """
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 from flask import Blueprint, Flask
 from flask.views import MethodView
 from flask_apps import app_of
@@ -68,3 +73,17 @@ def test_middlewares_around_are_seen_wherever_they_stand():
     app.wsgi_app = RateLimitMiddleware(app.wsgi_app, policies=[Policy("inside", "1/minute")])
     around = RateLimitMiddleware(app, limits="2/minute")
     assert rows(around)["GET /"] == ["default: 2/minute", "inside: 1/minute"]
+
+
+def test_the_command_prints_the_routes_of_the_example_and_finds_nothing_forgotten():
+    examples = Path(__file__).parents[2] / "examples"
+    words = [sys.executable, "-m", "ratekit", "routes", "flask_app:app", "--app-dir", str(examples), "--strict", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = {route["path"]: [limit["policy"] for limit in route["limits"]] for route in json.loads(done.stdout)["routes"]}
+    assert found == {
+        "/static/{filename:path}": ["default"],
+        "/": ["default"],
+        "/login": ["default", "login"],
+        "/health": [],
+        "/reports/{name}": ["default", "reports.report@reports"],
+    }
