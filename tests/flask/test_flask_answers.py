@@ -5,6 +5,7 @@ What a client of a Flask application is told, and by whom: header fields, refusa
 import asyncio
 import logging
 
+import httpx
 import pytest
 from flask import Flask, Response, abort, jsonify, redirect, request, stream_with_context
 from flask_apps import app_of, ask, statuses, told
@@ -12,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ratekit import ConfigurationError, Limiter, Policy, RateLimitExceeded, StoreUnavailable
 from ratekit import rate_limit as limited_function
+from ratekit.asgi import RateLimitMiddleware as AsgiMiddleware
 from ratekit.flask import RateLimited, RateLimits, check, rate_limit
 from ratekit.stores import MemoryStore
 from ratekit.wsgi import RateLimitMiddleware
@@ -264,3 +266,23 @@ def test_the_first_request_warns_of_a_policy_that_matches_nothing(caplog):
     assert "matches no route" not in caplog.text
     assert statuses(app) == [200] * 3
     assert caplog.text.count("matches no route: 'POST /logn'; did you mean 'POST /login'?") == 1
+
+
+def test_flask_wsgi_and_asgi_applications_on_one_redis_share_one_quota_to_the_request(redis_url):
+    options = {"limits": "5/minute", "store": redis_url, "budget": 10.0, "name": "shared"}
+    flask = hello(app_of(**options))
+    wsgi = Flask("inside")
+    hello(wsgi).wsgi_app = RateLimitMiddleware(wsgi.wsgi_app, **options)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def asked():
+        transport = httpx.ASGITransport(AsgiMiddleware(app, **options), client=("192.0.2.1", 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return [(await client.get("/")).status_code for _ in range(2)]
+
+    assert statuses(flask, times=2) + statuses(wsgi, times=2) == [200] * 4
+    assert asyncio.run(asked()) == [200, 429]
+    assert statuses(flask, times=1) + statuses(wsgi, times=1) == [429] * 2
