@@ -74,6 +74,8 @@ class Line(asyncio.Protocol):
 
     def call(self, keys: list[str], label: Label, budget: float | None = None) -> "asyncio.Future[Decision]":
         """Put a hit on the line; the future ends in its decision or in a StoreError, within the budget (seconds; None: the line's)."""
+        if budget is None and self._transport is not None and not (self._runs or self._flying or self._crowd):
+            return self._alone(keys, label)
         run = self._open_run
         if run.label is not label or run.budget != budget or run.hits >= MOST_TOGETHER:
             run = self._open_run = self._begin(label, budget, "each")
@@ -102,12 +104,12 @@ class Line(asyncio.Protocol):
         return future
 
     @property
-    def idle(self) -> bool:
-    @property
     def waiting(self) -> int:
         """Hits that wait for a trip."""
         return self._waiting
 
+    @property
+    def idle(self) -> bool:
         """Whether nobody waits for anything."""
         return not self._runs and not self._flying
 
@@ -122,6 +124,18 @@ class Line(asyncio.Protocol):
         self._fail_waiting(StoreUnavailable("the store was closed"))
 
     # Writing.
+
+    def _alone(self, keys: list[str], label: Label) -> "asyncio.Future[Decision]":
+        """A hit that finds the line idle goes at once, without the steps that crowds take together."""
+        future: asyncio.Future[Decision] = self._loop.create_future()
+        run = Run(label, None)
+        run.keys, run.futures, run.hits = keys, [future], 1
+        since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(since + self._budget, self._look)
+        self._away, self._enough = 1, FEWEST
+        self._send(Trip((run,), 1, script_for(label.rules), since), whole=False)
+        return future
 
     def _begin(self, label: Label, budget: float | None, wants: Wants) -> Run:
         if self._waiting >= MOST_WAITING:
@@ -176,11 +190,11 @@ class Line(asyncio.Protocol):
             self._open_run = Run(NOTHING, None)
 
     def _send(self, trip: Trip, *, whole: bool) -> None:
-        keys, *others = [run.keys for run in trip.runs]
-        for more in others:
-            keys = keys + more
+        keys = trip.runs[0].keys if len(trip.runs) == 1 else [key for run in trip.runs for key in run.keys]
         rows = [(run.label, run.hits) for run in trip.runs]
         self._flying.append(trip)
+        self.traffic.trips += 1
+        self.traffic.hits += trip.hits
         now = None if self._clock is None else self._clock()
         self._transport.write(pack(tuple(command(keys, rows, trip.script, now, whole=whole))))
 
@@ -193,8 +207,6 @@ class Line(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._arrived(self._flying.popleft(), reply)
         except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
-        self.traffic.trips += 1
-        self.traffic.hits += trip.hits
             self._transport.abort()
             return
         if self._runs and (not self._flying or self._waiting >= self._enough):

@@ -118,6 +118,9 @@ def packed(asks: Sequence[Ask]) -> Parcel:
 
 def words(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> list[str]:
     """One command for all parcels, by the script's hash or by its `whole` text; `now` is microseconds, None the server's clock."""
+    if len(parcels) == 1:
+        (keys, label) = parcels[0]
+        return command([*keys], ((label, 1),), script, now, whole=whole)
     rows = [(label, len(list(run))) for label, run in groupby(label for _, label in parcels)]
     return command([key for keys, _ in parcels for key in keys], rows, script, now, whole=whole)
 
@@ -160,6 +163,9 @@ def seens(asks: Sequence[Ask], reply: Sequence[int], at: int) -> Seens:
 def decisions(label: Label, reply: Sequence[int], at: int, hits: int) -> list[Decision]:
     """The decisions on so many hits in a row that bear one label: their integers begin at `at`."""
     width, end = label.width, at + label.width * hits
+    if hits == 1 and len(label.facts) == 1:
+        limit, read, cost, _ = label.facts[0]
+        return [_make(Decision, (reply[at] == 1, limit, read, cost, tuple(reply[at:end]), "store", False, 0, ()))]
     rows = zip(*[iter(reply[at:end])] * width, strict=True)  # the integers of one hit after the other's
     if len(label.facts) != 1:
         return [decide(_parts(label, row)) for row in rows]

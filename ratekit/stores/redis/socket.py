@@ -37,7 +37,12 @@ class Socket:
 
     def exchange(self, command: bytes, deadline: float) -> Any:
         """Send a command, read one reply; raises TimeoutError at the deadline, ConnectionError when the server closes."""
-        self._send(command, deadline)
+        try:
+            sent = self._socket.send(command)
+        except _NOT_YET:
+            sent = 0
+        if sent < len(command):  # the socket is full, which it seldom is
+            self._send(command[sent:], deadline)
         while (reply := self._reader.gets()) is False:
             if not self._secure or not self._socket.pending():
                 self._wait(deadline)
@@ -64,7 +69,7 @@ class Socket:
         while left:
             try:
                 left = left[self._socket.send(left) :]
-            except _NOT_YET:  # the socket is full, which it seldom is
+            except _NOT_YET:
                 self._poller.modify(self._socket, select.POLLIN | select.POLLOUT)
                 try:
                     self._wait(deadline)

@@ -122,6 +122,11 @@ class Trips:
 
     def _lead(self, parcels: Sequence[Parcel], deadline: float) -> tuple[Sequence[int], int]:
         """Make a trip with all who wait, and let the next one lead."""
+        if not self._riders:  # who comes from now on rides on the next trip
+            try:
+                return self._trip(parcels, deadline), 1
+            finally:
+                self._pass_on()
         together: list[Parcel] = [*parcels]
         riders: list[Rider] = []
         reply: list[int] | None = None
@@ -156,16 +161,17 @@ class Trips:
                 self._leaders = max(0, self._leaders - 1)
 
     def _trip(self, parcels: Sequence[Parcel], deadline: float) -> list[int]:
-        script = script_for(frozenset().union(*{label.rules for _, label in parcels}))
+        rules = parcels[0][1].rules if len(parcels) == 1 else frozenset().union(*{label.rules for _, label in parcels})
+        script = script_for(rules)
         now = None if self._clock is None else self._clock()
+        self.traffic.trips += 1
+        self.traffic.hits += len(parcels)
         reply = self._exchange(words(parcels, script, now, whole=False), deadline)
         if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
             reply = self._exchange(words(parcels, script, now, whole=True), deadline)
         return checked(parcels, _answered(reply))
 
     def _exchange(self, command: Sequence[str], deadline: float) -> Any:
-        self.traffic.trips += 1
-        self.traffic.hits += len(parcels)
         socket = self._take(deadline)
         try:
             reply = socket.exchange(pack(tuple(command)), deadline)
