@@ -128,4 +128,9 @@ def recorded(inner: Visit) -> Visit:
 def write(response: HttpResponseBase, fields: Fields) -> None:
     """Put header fields on a response."""
     for name, value in fields:
-        response.headers[NAMES.get(name) or name.decode("latin-1").title()] = value.decode("latin-1")
+        response.headers[named(name)] = value.decode("latin-1")
+
+
+def named(field: bytes) -> str:
+    """A field's name as Django's responses write names."""
+    return NAMES.get(field) or field.decode("latin-1").title()

@@ -2,11 +2,11 @@
 Throttles of one view as one hit: what each of them asks, and what they are told together.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ratekit.decision import Decision, decide
-from ratekit.django.door import NAMES
+from ratekit.django.door import named
 from ratekit.django.requests import request_of
 from ratekit.django.settings import Settings, current
 from ratekit.enforcer import Enforcer
@@ -33,9 +33,17 @@ class Claim(NamedTuple):
 class Together:
     """The throttles of a view, as policies with one hit. What an Enforcer asks a request for is worked out before."""
 
-    def __init__(self, settings: Settings, asked: tuple[tuple[str, tuple[Limit, ...]], ...], store: Any) -> None:
+    def __init__(self, settings: Settings, claims: Sequence[Claim]) -> None:
+        self._claims = claims  # kept, so that no other limits can come to have the ids that these are found by
+        store = settings.store if claims[0].store is None else claims[0].store
         store = store.sync if isinstance(store, AsyncMemoryStore) else store
-        policies = [Policy(name, limits, key=_nth(i), missing="skip") for i, (name, limits) in enumerate(asked)]
+        self.names: list[str] = []
+        for claim in claims:
+            self.names.append(claim.name if claim.name not in self.names else f"{claim.name} {len(self.names)}")
+        policies = [
+            Policy(name, claim.limits, key=_nth(i), missing="skip")
+            for i, (name, claim) in enumerate(zip(self.names, claims, strict=True))
+        ]
         self.enforcer = Enforcer(None, policies, store, _given, closing="close", **settings.rest)
         self._owned = isinstance(store, str)
 
@@ -49,31 +57,29 @@ def _nth(number: int) -> Callable[[Request], Any]:
     return lambda request: request.native[number]
 
 
-def judged(claims: Iterable[Claim], view: Any) -> Mapping[Claim, Decision | None] | Answer:
+def judged(claims: Sequence[Claim], view: Any) -> Sequence[Decision | None] | Answer:
     """
-    One hit for claims on one store: the decision on each, None where limiting is switched off; or what is answered where nothing can
-    be decided. Equal claims are charged once.
+    One hit for claims on one store: the decision on each, in order, None where limiting is switched off; or what is answered where
+    nothing can be decided. Equal claims are charged once.
     """
-    named: dict[str, Claim] = {}
-    for claim in dict.fromkeys(claims):
-        named[claim.name if claim.name not in named else f"{claim.name} {len(named)}"] = claim
-    settings, given = current(), next(iter(named.values())).store
-    asked = tuple((name, claim.limits) for name, claim in named.items())
-    store = settings.store if given is None else given
-    together: Together = settings.once(("throttles", asked, id(given)), lambda: Together(settings, asked, store))
-    visit = Visit(together.enforcer, tuple(claim.identity for claim in named.values()))
+    settings, several = current(), len(claims) > 1
+    distinct = list(dict.fromkeys(claims)) if several else claims
+    key = (id(claims[0].store), *[part for claim in distinct for part in (claim.name, id(claim.limits))])
+    together: Together = settings.once(key, lambda: Together(settings, distinct))
+    visit = Visit(together.enforcer, [claim.identity for claim in distinct])
     refused = together.enforcer.decide(visit)
     if isinstance(refused, Answer):
         return refused
     _tell(visit, view)
-    if isinstance(refused, Decision) and isinstance(headers := getattr(view, "headers", None), dict):
+    if refused is not None and isinstance(headers := getattr(view, "headers", None), dict):
         headers.setdefault("Cache-Control", "no-store")
-    if len(named) == 1:
-        return dict.fromkeys(named.values(), visit.decision)
+    if not several:
+        return [visit.decision]
     parts: dict[str, list[Decision]] = {}
     for name, part in visit.applied:
         parts.setdefault(name, []).append(part)
-    return {claim: decide(parts[name]) if name in parts else None for name, claim in named.items()}
+    decided = {claim: decide(parts[name]) if name in parts else None for claim, name in zip(distinct, together.names, strict=True)}
+    return [decided[claim] for claim in claims]
 
 
 def _tell(visit: Visit, view: Any) -> None:
@@ -83,10 +89,10 @@ def _tell(visit: Visit, view: Any) -> None:
         for policy, decision in visit.applied:
             outer.record(policy, decision)
     elif isinstance(headers := getattr(view, "headers", None), dict):
-        headers.update({NAMES[name]: value.decode("latin-1") for name, value in visit.fields()})
+        headers.update({named(name): value.decode("latin-1") for name, value in visit.fields()})
 
 
-def _given(identities: tuple[Identity, ...]) -> Request:
+def _given(identities: Sequence[Identity]) -> Request:
     return Request(method="GET", path="/", fields=(), query=b"", client=lambda _: None, native=identities)
 
 
@@ -101,7 +107,7 @@ def address_of(native: Any, hops: int | None) -> str:
         told = hop_of(said[-min(hops, len(said))])
         if told:
             return network_of(told)
-    client = request_of(native, proxies).client
+    client = request_of(native, proxies).client if proxies.named else native.META.get("REMOTE_ADDR")
     if not client:
         raise ConfigurationError(
             "a request came without a client address (a Unix socket, a proxy): name the proxies in RATEKIT['TRUSTED_PROXIES'] "

@@ -84,3 +84,10 @@ def test_the_forms_of_the_fields_and_hashed_keys_are_settings(project, redis_url
     assert answer.headers["X-RateLimit-Limit"] == "2"
     assert answer.headers["RateLimit"].startswith("limit=2, remaining=1")
     assert not [key for key in redis_client.scan_iter() if b"127.0.0.1" in key]
+
+
+@pytest.mark.parametrize("form", ["draft-6", "x-ratelimit", "draft-7", "none"])
+def test_a_throttled_view_tells_in_the_form_of_the_settings_without_the_middleware_too(project, form):
+    client = project(HEADERS=form, django_settings={"MIDDLEWARE": []})
+    told = {name.lower() for name in client.get("/api/anonymous/").headers if "ratelimit" in name.lower()}
+    assert told == set(FORMS[form].fields)
