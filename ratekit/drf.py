@@ -201,18 +201,21 @@ def _decided(claim: Claim, request: Any, view: Any) -> Decision | None:
             del kept[place]
             return decision
     together = list(_others(claim, request, view))
+    if claim in together:
+        together.remove(claim)
     answer = judged([claim, *together], view)
     if isinstance(answer, Answer):
         raise Unavailable(answer)
-    if claim in together:
-        together.remove(claim)
-    kept[:] = [(other, answer[other]) for other in together]
-    return answer[claim]
+    kept[:] = zip(together, answer[1:], strict=True)
+    return answer[0]
 
 
 def _others(claim: Claim, request: Any, view: Any) -> Iterable[Claim]:
     """What the view's other throttles ask of the same store; those that decide by themselves are left to that."""
-    for throttle in view.get_throttles() if hasattr(view, "get_throttles") else ():
+    get_throttles = getattr(view, "get_throttles", None)
+    if get_throttles is None or (len(view.throttle_classes) == 1 and get_throttles.__module__ == "rest_framework.views"):
+        return  # it is alone
+    for throttle in get_throttles():
         if isinstance(throttle, SimpleRateThrottle) and type(throttle).allow_request is SimpleRateThrottle.allow_request:
             other = throttle.claim(request, view)
             if other is not None and other.store == claim.store:

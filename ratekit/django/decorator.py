@@ -45,8 +45,8 @@ def rate_limit(
     """
     Limit a view: a function, a class, or by method_decorator. All its limits are one hit: charged together or not at all.
 
-    `limits` are texts or Limits, counted for this view (`name` shares them between views), or Policies; or `policy` names some of
-    settings.RATEKIT["VIEW_POLICIES"]. Policies are counted by their own name, wherever they are used. `key` is "ip", "user",
+    `limits` are texts or Limits, counted for this view (with a `name` for all that share it, and with a Policy of that name), or
+    Policies; or `policy` names some of settings.RATEKIT["VIEW_POLICIES"]. Policies are counted by their own name, wherever they are used. `key` is "ip", "user",
     "header:NAME", "post:NAME", "query:NAME", a callable on ratekit's Request, or a list of them; `methods` are those that count.
     With `block=False` a refused request goes on, and `request.limited` is true. `charge` gets the response and says what it costs, such
     as 1 for a login that failed and 0 for others. The rest is as in `Policy`.
@@ -126,12 +126,12 @@ class Limited:
                     f"@rate_limit(policy={name!r}) in {self.where}: settings.RATEKIT['VIEW_POLICIES'] has {known}"
                 )
         if self.plain:
-            return (Policy(label, limits_of(self.plain), **self._own),)
+            return (Policy(self._name or label, limits_of(self.plain), **self._own),)
         return self._given or tuple(settings.view_policies[name] for name in self.named)
 
     def namespace(self, view: str) -> dict[str, str]:
-        """What plain limits of a view are counted under: its name, or the one that was given."""
-        return {"name": self._name or view} if self.plain else {}
+        """What plain limits of a view are counted under: its name; with one that was given they are a policy like others."""
+        return {"name": view} if self.plain and not self._name else {}
 
     def _door(self, view: str, label: str) -> Door:
         settings = current()

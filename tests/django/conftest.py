@@ -3,46 +3,13 @@ A Django project inside the test run: its settings are made once, and each test 
 """
 
 import contextlib
-import tempfile
-from pathlib import Path
 
-import django
+import django_setup  # noqa: F401 - the project is set up by that
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.test import Client, override_settings
-from django_asking import MIDDLEWARE
 
 from ratekit.stores import MemoryStore
-
-TEMPLATES = {
-    "BACKEND": "django.template.backends.django.DjangoTemplates",
-    "APP_DIRS": True,
-    "OPTIONS": {
-        "context_processors": [
-            "django.template.context_processors.request",
-            "django.contrib.auth.context_processors.auth",
-            "django.contrib.messages.context_processors.messages",
-        ]
-    },
-}
-APPS = ["admin", "auth", "contenttypes", "sessions", "messages"]
-
-if not settings.configured:
-    settings.configure(
-        SECRET_KEY="tests",
-        ALLOWED_HOSTS=["*"],
-        USE_TZ=True,
-        ROOT_URLCONF="django_project",
-        INSTALLED_APPS=[*(f"django.contrib.{app}" for app in APPS), "rest_framework", "ratekit.django"],
-        MIDDLEWARE=MIDDLEWARE,
-        TEMPLATES=[TEMPLATES],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(tempfile.mkdtemp()) / "db.sqlite3"}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-        REST_FRAMEWORK={"DEFAULT_THROTTLE_RATES": {"anon": "2/min", "user": "3/min", "uploads": "20/day", "contacts": "1000/day"}},
-    )
-    django.setup()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,8 @@
 What the tests of this directory share besides fixtures.
 """
 
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "ratekit.django.RateLimitMiddleware",
-]
+from django_setup import MIDDLEWARE
+
 BARE = MIDDLEWARE[:-1]
 
 

@@ -7,6 +7,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
+from django_setup import DRF
 
 import ratekit
 from ratekit import Policy
@@ -167,7 +168,7 @@ urlpatterns = [
     path("working-too/", working_too),
     path("broken/", broken),
     path("included/", include([path("hello/", hello)])),
-    path("api/", include("drf_project")),
+    *([path("api/", include("drf_project"))] if DRF else []),
     path("admin/", admin.site.urls),
     path("second/", second_admin.urls),
 ]

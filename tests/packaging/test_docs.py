@@ -8,6 +8,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import django_setup  # noqa: F401 - the guides of Django need a project that is set up
 import pytest
 
 import ratekit
