@@ -25,8 +25,8 @@ from ratekit.stores.redis.socket import Socket
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 from ratekit.stores.traffic import Traffic
 
-LEADERS: Final = 2
-"""Trips under way at most: while the server works on one, the next is made ready."""
+LEADERS: Final = 1
+"""Trips under way at most: with two there are fewer hits in each, and the callers' own work is what counts (docs/decisions/trip.md)."""
 
 
 class Rider:
