@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import islice
+from time import perf_counter_ns
 from typing import Any, Final
 
-from ratekit import metering
+from ratekit import metered, metering
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
@@ -31,7 +32,7 @@ from ratekit.request import Request
 from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
 from ratekit.stores.naming import canonical
 from ratekit.stores.off import AsyncOffStore, OffStore
-from ratekit.stores.protocol import Ask, Seens, decisions_of
+from ratekit.stores.protocol import decisions_of
 from ratekit.workers import warn_of_workers
 
 Refused = Decision | Answer
@@ -136,7 +137,7 @@ class Enforcer:
         self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
         if self._tallies:
-            decides, timed = metering.async_decides if self._awaited else metering.decides, bool(self._gates)
+            decides, timed = metered.async_decides if self._awaited else metered.decides, bool(self._gates)
             limits = {prepared.policy.name: prepared.policy.limits for prepared in self._policies}
             self._hits = {name: decides(self._tallies[name], hit, limits[name], timed=timed) for name, hit in self._hits.items()}
 
@@ -146,9 +147,9 @@ class Enforcer:
         spend: Any = lambda identity, cost: hit(identity, cost, SPEND)  # noqa: E731 - what the spender asks where it has no answer
         if isinstance(store, MemoryStore):
             tally = self._tallies.get(only.policy.name)
-            spend = metering.spends(tally, only.plan, store.spender, spend) if tally else store.spender(only.plan, spend)
+            spend = metered.spends(tally, only.plan, store.spender, spend) if tally else store.spender(only.plan, spend)
         elif self._tallies:
-            spend = metering.timed_spends(self._tallies[only.policy.name], spend, only.policy.limits)
+            spend = metered.timed_spends(self._tallies[only.policy.name], spend, only.policy.limits)
 
         def at_once(visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
             if method not in UNMISTAKABLE or not peer:
@@ -221,13 +222,13 @@ class Enforcer:
 
     def _together(self, claims: list[Claim], shadows: list[Claim], visit: Visit) -> Steps:
         """One hit for several policies: the claims that are known to be refused, else all, with a decision per limit."""
-        gates, sent = self._gates, 0
+        gates, sent, began = self._gates, 0, perf_counter_ns() if self._tallies else 0
         parts = [(gates[prepared.policy.name], identity, cost) for prepared, identity, cost in claims] if gates else []
         if parts:
             sent = parts[0][0].clock()
             if known := refused_by(parts, sent):
                 if self._tallies:
-                    self._tell([claims[i] for i in known], known.values())
+                    self._tell([claims[i] for i in known], known.values(), began)
                 return [claims[i] for i in known], [part for refusal in known.values() for part in refusal.details]
         asks, rehearsed = asks_of_claims(claims), asks_of_claims(shadows)
         try:
@@ -240,11 +241,11 @@ class Enforcer:
                 raise
             return [], []  # what only rehearses harms nobody
         if shadows:
-            seen = self._rehearsed(shadows, rehearsed, seen)
+            names, plans = [claim.prepared.policy.name for claim in shadows], [claim.prepared.plan for claim in shadows]
+            seen = metered.rehearse(self._shadows, names, plans, rehearsed, seen)
         decisions = decisions_of(asks, seen)
         if self._tallies:
-            each = iter(decisions)
-            self._tell(claims, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims])
+            self._tell(claims, metered.each_of([claim.prepared.plan for claim in claims], decisions), began)
         if self.charges and all(decisions):
             visit.owed = owed_of(claims, asks, seen)
         if parts:
@@ -252,22 +253,12 @@ class Enforcer:
             answered_to(parts, [decide([*islice(each, len(claim.prepared.plan))]) for claim in claims], sent)
         return claims, decisions
 
-    def _rehearsed(self, shadows: Sequence[Claim], asks: Sequence[Ask], seen: Seens) -> Seens:
-        """Count and log what the policies in the shadow would have refused; what was seen of the others."""
-        first = len(seen.seen) - len(asks)
-        each = iter(decisions_of(asks, seen._replace(seen=seen.seen[first:], overs=seen.overs[first:])))
-        for claim in shadows:
-            decision = decide([*islice(each, len(claim.prepared.plan))])
-            tally = self._shadows[claim.prepared.policy.name]
-            if not decision:
-                tally.shadow += 1
-                told = f"policy {tally.policy!r} would have refused a request by {decision.limit}; so far {tally.shadow}"
-                tally.say("shadow_refusal", told, limit=str(decision.limit), refusals=tally.shadow)
-        return seen._replace(seen=seen.seen[:first], overs=seen.overs[:first])
-
-    def _tell(self, claims: Sequence[Claim], decisions: Iterable[Decision]) -> None:
+    def _tell(self, claims: Sequence[Claim], decisions: Iterable[Decision], began: int) -> None:
         for claim, decision in zip(claims, decisions, strict=True):
-            metering.count(self._tallies[claim.prepared.policy.name], decision)
+            tally = self._tallies[claim.prepared.policy.name]
+            metering.count(tally, decision)
+            if self._gates:
+                metering.took(tally, perf_counter_ns() - began)
 
     def answer_to(self, error: Exception, visit: Visit) -> Refused:
         """What the client is told of an error; each kind of fault is logged once."""

@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from ratekit import metering
+from ratekit import metered, metering
 from ratekit.algorithms import LOOK, SPEND
-from ratekit.decision import Decision, decide
+from ratekit.decision import Decision
 from ratekit.denials import check_deny_cache
 from ratekit.errors import ConfigurationError, RateKitWarning
 from ratekit.explanation import Explanation, explained
@@ -30,7 +30,7 @@ from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.memory import AsyncMemoryStore
 from ratekit.stores.naming import LONG, Canonical, Identity, Plan, canonical, plan_of
 from ratekit.stores.off import AsyncOffStore, OffStore, switched_off
-from ratekit.stores.protocol import AsyncStore, Compiled, Spend, Store, asks_of, async_many_of, decisions_of, many_of
+from ratekit.stores.protocol import AsyncStore, Compiled, Spend, Store, asks_of, async_many_of, many_of
 from ratekit.stores.url import open_async_store, open_store
 from ratekit.waiting import Lines, acquire, async_acquire
 
@@ -105,12 +105,12 @@ class Limiter:
         tally, timed = metering.tally_of(self.name), bool(getattr(self._store, "remote", False))
         hit, many = self.__dict__.get("hit"), self._decide_many
         if hit is not None and timed:
-            self.__dict__["hit"] = metering.timed_spends(tally, hit, self.limits)
+            self.__dict__["hit"] = metered.timed_spends(tally, hit, self.limits)
         elif hit is not None:
-            self.__dict__["hit"] = metering.spends(tally, self._plan, cast(Any, self._store).spender, partial(_spend, self._decide))
-        self._decide = metering.decides(tally, self._decide, self.limits, timed=timed)
-        self._decide_many = metering.many(tally, many)
-        self._reserving = metering.CountedStore(self._store, tally, _joined)
+            self.__dict__["hit"] = metered.spends(tally, self._plan, cast(Any, self._store).spender, partial(_spend, self._decide))
+        self._decide = metered.decides(tally, self._decide, self.limits, timed=timed)
+        self._decide_many = metered.many(tally, many)
+        self._reserving = metered.CountedStore(self._store, tally)
 
     def hit(self, identity: Identity, cost: int = 1) -> Decision:
         """
@@ -221,11 +221,11 @@ class AsyncLimiter:
         if "hit" in self.__dict__:
             memory = cast(AsyncMemoryStore, self._store).sync
             self.__dict__["hit"] = _awaited(
-                metering.spends(tally, self._plan, memory.spender, partial(_spend, memory.compile(self._plan)))
+                metered.spends(tally, self._plan, memory.spender, partial(_spend, memory.compile(self._plan)))
             )
-        self._decide = metering.async_decides(tally, self._decide, self.limits, timed=timed)
-        self._decide_many = metering.async_many(tally, many)
-        self._reserving = metering.AsyncCountedStore(self._store, tally, _joined)
+        self._decide = metered.async_decides(tally, self._decide, self.limits, timed=timed)
+        self._decide_many = metered.async_many(tally, many)
+        self._reserving = metered.AsyncCountedStore(self._store, tally)
 
     def hit(self, identity: Identity, cost: int = 1) -> Pending[Decision]:
         """Charge `cost` units to an identity if every limit has room, else charge nothing."""
@@ -306,10 +306,6 @@ def _spend(decide: Compiled, identity: Identity, cost: int = 1) -> Decision:
         check_cost(cost)
     key = identity if type(identity) is str and len(identity) <= LONG else canonical(identity)
     return decide(key, cost, SPEND)
-
-
-def _joined(asks: Any, seen: Any) -> Decision:
-    return decide(decisions_of(asks, seen))
 
 
 def health_of(store: Any) -> Health:

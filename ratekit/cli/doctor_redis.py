@@ -32,22 +32,16 @@ def examined(url: str, prefix: str, most_keys: int) -> list[Finding]:
     """All that is found at a Redis; when it cannot be reached, that alone."""
     open_store(url).close()  # what is no URL of ours, or takes an extra that is missing, is said here
     import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
 
-    client: Any = redis.Redis.from_url(
-        url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-        socket_timeout=PATIENCE,
-        socket_connect_timeout=PATIENCE,
-        decode_responses=True,
-        retry=Retry(NoBackoff(), 0),
-    )
+    from ratekit.cli.redis_client import client_of
+
     try:
-        try:
-            reached = _ping(client)
-        except redis.RedisError as error:
-            advice = "Is it running, is the address right, does a firewall let this machine in, are user and password right?"
-            return [Finding("ping", "bad", f"no answer: {error}", advice)]
+        client = client_of(url)
+        reached = _ping(client)
+    except (redis.RedisError, OSError) as error:
+        advice = "Is it running, is the address right, does a firewall let this machine in, are user and password right?"
+        return [Finding("ping", "bad", f"no answer: {error}", advice)]
+    try:
         examine: list[Callable[[], Finding]] = [
             lambda: _version(client),
             lambda: script(url, prefix, database=int(client.connection_pool.connection_kwargs.get("db") or 0)),

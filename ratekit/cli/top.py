@@ -93,14 +93,14 @@ def top(
 
 
 def _client(url: str) -> Any:
-    import redis
+    from redis import RedisError
 
-    return redis.Redis.from_url(
-        url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-        socket_timeout=PATIENCE,
-        socket_connect_timeout=PATIENCE,
-        decode_responses=True,
-    )
+    from ratekit.cli.redis_client import client_of
+
+    try:
+        return client_of(url)
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"the store is away: {error}") from None
 
 
 def _looked(store: Store, client: Any, plans: Sequence[tuple[str, Plan]], most: int) -> list[Row]:

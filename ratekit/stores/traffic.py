@@ -26,6 +26,9 @@ def place_of(target: Any) -> str:
     if isinstance(target, str):
         scheme, place, path, *_ = urlsplit(target)
         return f"{scheme}://{place.rpartition('@')[2]}{path}"
-    options = target.connection_pool.connection_kwargs
+    pool = target.connection_pool
+    options = pool.connection_kwargs
+    if service := getattr(pool, "service_name", None):
+        return f"redis+sentinel://{service}/{options.get('db') or 0}"
     host = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return f"redis://{host}/{options.get('db') or 0}"

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import servers
+from topology.sentinels import SERVICE, Sentinel
 
 from ratekit import Limiter
 from ratekit.cli.doctor_acl import acl_line, commands
@@ -283,3 +284,12 @@ def test_what_cannot_be_is_said_with_exit_code_2(ratekit, options):
     result = ratekit("doctor", *options)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
+
+
+def test_behind_sentinels_it_is_the_master_that_is_examined(ratekit, server, redis):
+    with Sentinel(server.port) as sentinel:
+        found, code = examined(ratekit, f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}/0", *SERVER)
+        assert {one["level"] for one in found.values()} == {"good"}
+        assert code == 0
+        found, code = examined(ratekit, f"redis+sentinel://127.0.0.1:{sentinel.port}/nobody/0")
+        assert (found["ping"]["level"], code) == ("bad", 1)

@@ -116,3 +116,4 @@ def test_metrics_count_each_policy_of_a_request(open_store, request):
     assert counts(f"{name} two", "a") == (3, 2, 0)
     assert counts(f"{name} two", "b") == (5, 0, 0)
     assert counts(f"{name} away", "b") == (0, 0, 2)
+    assert sum(tally_of(f"{name} two", "b").latency[:-1]) == (5 if "redis" in name else 0)

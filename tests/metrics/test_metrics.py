@@ -4,6 +4,8 @@ Metrics: every decision is counted once, under fixed names, by policy, outcome a
 
 import asyncio
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -236,6 +238,28 @@ def test_opentelemetry_is_told_under_the_documented_names(redis_url):
     assert {(point.attributes["outcome"], point.value) for point in points} == {("allowed", 2), ("refused", 1)}
     (count,) = [p for p in found["ratekit.decision.duration.count"].data.data_points if p.attributes["limiter"] == "exported"]
     assert count.value == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "package", "extra"), [("prometheus", "prometheus_client", "prometheus"), ("opentelemetry", "opentelemetry", "otel")]
+)
+def test_without_its_library_an_exporter_says_how_to_install_it_and_the_rest_works(call, package, extra):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+from ratekit import Limiter, metrics
+metrics.start()
+Limiter("5/minute", name="bare").hit("user:42")
+print(sum(one.value for one in metrics.read() if one.metric.name == "ratekit_decisions"))
+try:
+    metrics.{call}()
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    counted, said = done.stdout.splitlines()
+    assert counted == "1"
+    assert f"pip install 'ratekit[{extra}]'" in said
 
 
 def test_names_are_bounded_whatever_a_program_does():

@@ -1,0 +1,258 @@
+"""
+Metered: what decides, with a count around it. Made where metering is on, and only there.
+
+The ways here are written out and look at few items of a decision, because among many tasks, and in memory, a call more would be a
+part of the decision that can be measured.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from ratekit.algorithms import SPEND
+from ratekit.algorithms.fixed_window import MASK
+from ratekit.decision import Decision, decide
+from ratekit.errors import StoreError
+from ratekit.limit import Limit
+from ratekit.metering import BOUNDS, NEAR, Tally, count, look, took
+from ratekit.stores.naming import Plan
+from ratekit.stores.protocol import Ask, Seens, Spend, decisions_of
+
+_now: Final = time.perf_counter_ns
+
+
+def spends(tally: Tally, plan: Plan, spender: Callable[[Plan, Spend], Spend], otherwise: Spend) -> Spend:
+    """
+    The shortest way of a store in this process, counted; nobody asks for its latency.
+
+    Each hit counts as admitted; what did not go the shortest way is counted by what became of it instead. So nothing is asked of most
+    decisions but how much of the limit is spent.
+    """
+    admitted = tally.admitted
+    admitted.setdefault("store", 0)
+
+    def other(identity: Any, cost: int) -> Decision:
+        admitted["store"] -= 1
+        decision = otherwise(identity, cost)
+        count(tally, decision)
+        return decision
+
+    spend, told_near = spender(plan, other), _told_near([rule.limit for rule, _ in plan])
+
+    def counted(identity: Any, cost: int = 1) -> Decision:
+        admitted["store"] += 1
+        decision = spend(identity, cost)
+        if told_near(decision[4]):
+            look(tally, decision)
+        return decision
+
+    return counted
+
+
+def _told_near(limits: Sequence[Limit]) -> Callable[[Any], bool]:
+    """Whether what a charger told may be `near`; False for what was seen otherwise, which `count` looks at."""
+    if len(limits) > 1:
+        return lambda told: False
+    (limit,) = limits
+    edge = -(-limit.capacity * NEAR[0] // NEAR[1])
+    if limit.algorithm == "sliding_window":  # (used, first, now); of what was seen the first is True or False
+        return (lambda told: told[0] >= edge) if edge > 1 else (lambda told: len(told) == 3)
+    if limit.algorithm == "fixed_window":  # (state, now)
+        return lambda told: len(told) == 2 and told[0] & MASK >= edge
+    if limit.algorithm == "token_bucket":  # the debt
+        owed = edge * limit.period
+        return lambda told: type(told) is int and told >= owed
+    # (state, now), the state (start, current, previous)
+    return lambda told: len(told) == 2 and told[0][1] + told[0][2] >= edge
+
+
+def timed_spends(tally: Tally, spend: Callable[..., Decision], limits: Sequence[Limit]) -> Callable[..., Decision]:
+    """`spend`, counted and timed; for a remote store."""
+    counted = decides(tally, lambda identity, cost, mode: spend(identity, cost), limits)
+    return lambda identity, cost=1: counted(identity, cost, SPEND)
+
+
+def decides(
+    tally: Tally, decide: Callable[..., Decision], limits: Sequence[Limit], *, timed: bool = True
+) -> Callable[..., Decision]:
+    """A compiled hit, counted where it spends, and timed where the store is remote."""
+    done = _done(tally, limits, timed=timed)
+
+    def counted(identity: Any, cost: int, mode: int) -> Decision:
+        if mode != SPEND:
+            return decide(identity, cost, mode)
+        began = _now()
+        try:
+            decision = decide(identity, cost, mode)
+        except StoreError:
+            tally.unavailable += 1
+            raise
+        done(decision, _now() - began)
+        return decision
+
+    return counted
+
+
+def async_decides(tally: Tally, decide: Callable[..., Any], limits: Sequence[Limit], *, timed: bool = True) -> Callable[..., Any]:
+    """`decides`, awaited; what is done is written out, because among many tasks a call would be a hundredth of the decision."""
+    done, (edge, maybe) = _done(tally, limits, timed=timed), maybe_near(limits)
+    admitted, latency, now = tally.admitted, tally.latency, _now
+
+    async def counted(identity: Any, cost: int, mode: int) -> Decision:
+        if mode != SPEND:
+            looked: Decision = await decide(identity, cost, mode)
+            return looked
+        began = now()
+        try:
+            decision: Decision = await decide(identity, cost, mode)
+        except StoreError:
+            tally.unavailable += 1
+            raise
+        passed = now() - began
+        if decision[0] and timed and decision[5] == "store":
+            latency[bisect_left(BOUNDS, passed)] += 1
+            latency[-1] += passed
+            admitted["store"] += 1
+            if decision[4][1] >= edge and maybe(decision):
+                look(tally, decision)
+        else:
+            done(decision, passed)
+        return decision
+
+    return counted
+
+
+def many(tally: Tally, decide: Callable[..., list[Decision]]) -> Callable[..., list[Decision]]:
+    """Many hits at once, counted each."""
+
+    def counted(identities: Any, cost: int) -> list[Decision]:
+        try:
+            decisions = decide(identities, cost)
+        except StoreError:
+            tally.unavailable += len(identities)
+            raise
+        for decision in decisions:
+            count(tally, decision)
+        return decisions
+
+    return counted
+
+
+def async_many(tally: Tally, decide: Callable[..., Any]) -> Callable[..., Any]:
+    """`many`, awaited."""
+
+    async def counted(identities: Any, cost: int) -> list[Decision]:
+        try:
+            decisions: list[Decision] = await decide(identities, cost)
+        except StoreError:
+            tally.unavailable += len(identities)
+            raise
+        for decision in decisions:
+            count(tally, decision)
+        return decisions
+
+    return counted
+
+
+def _done(tally: Tally, limits: Sequence[Limit], *, timed: bool) -> Callable[[Decision, int], None]:
+    admitted, (_, maybe) = tally.admitted, maybe_near(limits)
+    admitted.setdefault("store", 0)
+
+    def done(decision: Decision, passed: int) -> None:
+        if timed:
+            took(tally, passed)
+        if decision[0] and decision[5] == "store":
+            admitted["store"] += 1
+            if maybe(decision):
+                look(tally, decision)
+        else:
+            count(tally, decision)
+
+    return done
+
+
+def maybe_near(limits: Sequence[Limit]) -> tuple[int, Callable[[Decision], bool]]:
+    """
+    Whether an admitted hit may be `near`, from what was seen of it alone: the figures are worked out only then. It may say yes too
+    often, never no too often. Also the least second item that a remote store's seen has then, where that tells, else -1.
+
+    What is seen is what each rule's `step` says, and in memory what its charger tells.
+    """
+    if len(limits) > 1:  # what is seen is one limit's, and another may be near
+        each = [maybe_near([limit])[1] for limit in limits]
+        return -1, lambda decision: any(maybe(part) for maybe, part in zip(each, decision[8], strict=True))
+    (limit,) = limits
+    edge = -(-limit.capacity * NEAR[0] // NEAR[1])
+    if limit.algorithm == "sliding_window":  # (fits, used, ...) or (used, first, now)
+        return edge, lambda decision: decision[4][0] >= edge or (len(decision[4]) == 5 and decision[4][1] >= edge)
+    if limit.algorithm == "fixed_window":  # (fits, used, left) or (state, now)
+        return edge, lambda decision: (decision[4][1] if len(decision[4]) == 3 else decision[4][0] & MASK) >= edge
+    if limit.algorithm == "token_bucket":  # (fits, whole, rest, N, period), whole 0 in memory, or the debt alone
+        owed, whole = edge * limit.period, edge * limit.period // limit.quota
+        return (
+            whole,
+            lambda decision: decision[4] >= owed if type(decision[4]) is int else decision[4][1] >= whole or decision[4][2] >= owed,
+        )
+    return -1, lambda decision: decision[4][2] + decision[4][3] >= edge  # (fits, elapsed, current, previous)
+
+
+class CountedStore:
+    """A store whose hits are counted, for reservations; what they settle is no decision."""
+
+    def __init__(self, store: Any, tally: Tally) -> None:
+        self._store, self._tally = store, tally
+
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+        """`decide`, counted where it spends."""
+        try:
+            seen: Seens = self._store.decide(asks)
+        except StoreError:
+            self._tally.unavailable += asks[0].mode == SPEND
+            raise
+        return _counted_of(self._tally, asks, seen)
+
+
+class AsyncCountedStore:
+    """`CountedStore`, awaited."""
+
+    def __init__(self, store: Any, tally: Tally) -> None:
+        self._store, self._tally = store, tally
+
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+        """`decide`, counted where it spends."""
+        try:
+            seen: Seens = await self._store.decide(asks)
+        except StoreError:
+            self._tally.unavailable += asks[0].mode == SPEND
+            raise
+        return _counted_of(self._tally, asks, seen)
+
+
+def _counted_of(tally: Tally, asks: Sequence[Ask], seen: Seens) -> Seens:
+    if asks[0].mode == SPEND:
+        count(tally, decide(decisions_of(asks, seen)))
+    return seen
+
+
+def each_of(plans: Iterable[Plan], decisions: Iterable[Decision]) -> list[Decision]:
+    """One decision for each plan, from one for each limit."""
+    each = iter(decisions)
+    return [decide([*islice(each, len(plan))]) for plan in plans]
+
+
+def rehearse(tallies: Mapping[str, Tally], names: Sequence[str], plans: Sequence[Plan], asks: Sequence[Ask], seen: Seens) -> Seens:
+    """
+    Count and log what policies in the shadow would have refused. `asks` are theirs, the last of a hit; the answer without them is
+    given back.
+    """
+    first = len(seen.seen) - len(asks)
+    theirs = decisions_of(asks, seen._replace(seen=seen.seen[first:], overs=seen.overs[first:]))
+    for name, decision in zip(names, each_of(plans, theirs), strict=True):
+        if not decision:
+            tally = tallies[name]
+            tally.shadow += 1
+            told = f"policy {name!r} would have refused a request by {decision.limit}; so far {tally.shadow}"
+            tally.say("shadow_refusal", told, limit=str(decision.limit), refusals=tally.shadow)
+    return seen._replace(seen=seen.seen[:first], overs=seen.overs[:first])
