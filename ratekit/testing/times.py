@@ -43,6 +43,8 @@ def exhaust(limiter: Limiter, identity: Any) -> int:
     """
     Use up what is left to an identity, so that its next hit is refused; gives the units that were charged.
 
+    What an AsyncLimiter counts, a Limiter with the same limits, name and store uses up.
+
     >>> with frozen():
     ...     limiter = Limiter("5/minute", "3/hour", name="exhausted")
     ...     exhaust(limiter, "ann"), bool(limiter.hit("ann"))

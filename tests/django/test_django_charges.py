@@ -11,6 +11,7 @@ from django_asking import statuses
 
 from ratekit import Policy
 from ratekit.django import rate_limit
+from ratekit.http.forms import FORMS
 
 
 def failed(response):
