@@ -2,7 +2,17 @@
 ratekit: rate limits and counters for Python web applications. Exact decisions, one round trip, no outage because of a limiter.
 """
 
-from ratekit.counters import AsyncConcurrencyLimiter, AsyncCounter, ConcurrencyExceeded, ConcurrencyLimiter, Counter
+from ratekit.counters import (
+    AsyncConcurrencyLimiter,
+    AsyncCounter,
+    AsyncLeaderboard,
+    AsyncUniqueCounter,
+    ConcurrencyExceeded,
+    ConcurrencyLimiter,
+    Counter,
+    Leaderboard,
+    UniqueCounter,
+)
 from ratekit.decision import Decision
 from ratekit.decorators import rate_limit
 from ratekit.errors import (
@@ -23,12 +33,15 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncConcurrencyLimiter",
     "AsyncCounter",
+    "AsyncLeaderboard",
     "AsyncLimiter",
+    "AsyncUniqueCounter",
     "ConcurrencyExceeded",
     "ConcurrencyLimiter",
     "ConfigurationError",
     "Counter",
     "Decision",
+    "Leaderboard",
     "Limit",
     "Limiter",
     "Policy",
@@ -37,6 +50,7 @@ __all__ = [
     "RateLimitExceeded",
     "StoreError",
     "StoreUnavailable",
+    "UniqueCounter",
     "open_async_store",
     "open_store",
     "rate_limit",

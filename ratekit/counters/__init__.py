@@ -5,14 +5,22 @@ Counters: they never refuse, they only count; and ConcurrencyLimiter beside them
 from ratekit.counters.concurrency import AsyncConcurrencyLimiter, ConcurrencyLimiter
 from ratekit.counters.counter import AsyncCounter, Counter
 from ratekit.counters.holding import ConcurrencyExceeded, Lease
+from ratekit.counters.leaderboard import AsyncLeaderboard, Leaderboard
+from ratekit.counters.ranking import Entry
 from ratekit.counters.series import Bucket
+from ratekit.counters.unique_counter import AsyncUniqueCounter, UniqueCounter
 
 __all__ = [
     "AsyncConcurrencyLimiter",
     "AsyncCounter",
+    "AsyncLeaderboard",
+    "AsyncUniqueCounter",
     "Bucket",
     "ConcurrencyExceeded",
     "ConcurrencyLimiter",
     "Counter",
+    "Entry",
+    "Leaderboard",
     "Lease",
+    "UniqueCounter",
 ]

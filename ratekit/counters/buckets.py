@@ -173,6 +173,17 @@ def started(period: int, starts: Sequence[int], at: int) -> int | None:
     return max(start for start in starts if start <= ms)
 
 
+def recent(period: int, starts: Sequence[int], now: int, last: int) -> Sequence[int] | None:
+    """The starts of so many buckets, the present one last; None when that is outside of `starts`. The twin of one in common.lua."""
+    start = started(period, starts, now)
+    if start is None:
+        return None
+    if period:
+        return range(start - (last - 1) * period, start + 1, period)
+    end = starts.index(start) + 1
+    return starts[end - last : end] if end >= last else None
+
+
 def _local(zone: ZoneInfo, at: int) -> datetime:
     return datetime.fromtimestamp(at // 1000, zone)
 

@@ -60,3 +60,26 @@ local function started(period, starts, at)
   end
   return nil
 end
+
+-- The starts of so many buckets, the present one last, as text; nil when they are outside of the starts that were sent.
+local function recent(period, starts, now, last)
+  local start, found = started(period, starts, now), {}
+  if not start then return nil end
+  if period > 0 then
+    for i = 1, last do found[i] = digits(start - (last - i) * period) end
+    return found
+  end
+  local at = 1
+  while starts[at] ~= start do at = at + 1 end
+  if at < last then return nil end
+  for i = 1, last do found[i] = digits(starts[at - last + i]) end
+  return found
+end
+
+-- The keys of so many buckets, the present one last; that of a counter without buckets (keep 0) is the key itself.
+local function keys_of(key, keep, period, starts, now, last)
+  if keep == 0 then return ended(key, now) and {} or {key} end
+  local found = recent(period, starts, now, last)
+  for i = 1, found and #found or 0 do found[i] = key .. ':' .. found[i] end
+  return found
+end

@@ -6,24 +6,17 @@ say what is asked and what the answers mean.
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from ratekit.counters.asking import ask, async_ask, missed_of
-from ratekit.counters.buckets import buckets_of, check_keep
 from ratekit.counters.clock import Hint
+from ratekit.counters.options import QUARTER, buckets_and_life, check_amount, check_last
 from ratekit.counters.place import Place
 from ratekit.counters.series import Bucket, Series
 from ratekit.counters.tally import MOST, Tally
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Identity
 from ratekit.stores.protocol import AsyncStore, Store
-
-MOST_ADDED: Final = 10**15
-"""The greatest amount of one add, and its negative the least."""
-QUARTER: Final = 90 * 86_400
-"""Seconds after its last add that a plain counter is kept, unless it is told otherwise."""
-LONGEST: Final = 3_653 * 86_400
-"""Seconds: the longest `expire`, ten years."""
 
 Amounts = Mapping[Any, int] | Iterable[Any]
 """How much to add to each of many identities; where they are only named, one."""
@@ -118,7 +111,7 @@ class Counter:
     def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
         """The last buckets (all that are kept): the start and the count of each, the present one last; gaps are zeros."""
         plan = with_buckets(self._plan)
-        last = check_last(last, plan)
+        last = check_last(last, plan.keep)
         return plan.series(self._store.count(self._place.key(identity), plan.look()), last)
 
     def total(self, identity: Identity, last: int | None = None) -> int:
@@ -131,7 +124,7 @@ class Counter:
         where its adds came evenly, and never wrong by more than that bucket held.
         """
         plan = with_buckets(self._plan)
-        last = check_last(last, plan)
+        last = check_last(last, plan.keep)
         return plan.sliding(self._store.count(self._place.key(identity), plan.look()), last)
 
     def close(self) -> None:
@@ -208,7 +201,7 @@ class AsyncCounter:
     async def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
         """The last buckets (all that are kept): the start and the count of each, the present one last; gaps are zeros."""
         plan = with_buckets(self._plan)
-        last = check_last(last, plan)
+        last = check_last(last, plan.keep)
         return plan.series(await self._store.count(self._place.key(identity), plan.look()), last)
 
     async def total(self, identity: Identity, last: int | None = None) -> int:
@@ -218,7 +211,7 @@ class AsyncCounter:
     async def sliding(self, identity: Identity, last: int | None = None) -> int:
         """What was counted in the time of so many buckets until now, a share of the oldest one among it."""
         plan = with_buckets(self._plan)
-        last = check_last(last, plan)
+        last = check_last(last, plan.keep)
         return plan.sliding(await self._store.count(self._place.key(identity), plan.look()), last)
 
     async def aclose(self) -> None:
@@ -239,38 +232,13 @@ class AsyncCounter:
 def plan_of(per: object, keep: object, tz: object, expire: float | None, floor: int | None) -> Tally | Series:
     """What a counter asks; raises ConfigurationError for what cannot be."""
     least = -MOST if floor is None else check_amount(floor, "floor")
-    if per is not None:
-        if keep is None:
-            raise ConfigurationError(f"per {per!r} needs keep, the number of buckets that are kept: write keep=60")
-        if expire != QUARTER:
-            raise ConfigurationError("a counter with per and keep is forgotten when its buckets are over: leave expire out")
-        return Series(buckets_of(per, tz), check_keep(keep), least)
-    if keep is not None or tz is not None:
-        raise ConfigurationError("keep and tz are for counters with buckets of time: write per='minute', keep=60")
-    return Tally(least, life_of(expire))
+    buckets, kept, life = buckets_and_life(per, keep, tz, expire)
+    return Tally(least, life) if buckets is None else Series(buckets, kept, least)
 
 
 def hint_of(plan: Tally | Series) -> Hint:
     """About what time it is at the store; a plain counter never asks."""
     return plan.hint if isinstance(plan, Series) else Hint()
-
-
-def life_of(expire: object) -> int:
-    """Milliseconds for seconds; 0 is for ever. Raises ConfigurationError."""
-    if expire is None:
-        return 0
-    if isinstance(expire, bool) or not isinstance(expire, int | float) or not 0.001 <= expire <= LONGEST:
-        raise ConfigurationError(
-            f"expire {expire!r}: write seconds from 0.001 to {LONGEST} (ten years), or None to keep it for ever"
-        )
-    return max(1, round(expire * 1000))
-
-
-def check_amount(amount: object, what: str = "amount") -> int:
-    """The amount itself; raises ConfigurationError for what is none."""
-    if type(amount) is not int or not -MOST_ADDED <= amount <= MOST_ADDED:
-        raise ConfigurationError(f"{what} {amount!r}: write a whole number from -10^15 to 10^15")
-    return amount
 
 
 def amounts_of(amounts: Amounts) -> list[tuple[Any, int]]:
@@ -284,12 +252,3 @@ def with_buckets(plan: Tally | Series) -> Series:
     if isinstance(plan, Series):
         return plan
     raise ConfigurationError("this counter has no buckets of time: make it with per='minute', keep=60")
-
-
-def check_last(last: object, plan: Series) -> int:
-    """How many buckets to read; raises ConfigurationError."""
-    if last is None:
-        return plan.keep
-    if type(last) is not int or not 1 <= last <= plan.keep:
-        raise ConfigurationError(f"last {last!r}: write how many buckets, from 1 to the {plan.keep} that are kept")
-    return last

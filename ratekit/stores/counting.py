@@ -21,7 +21,7 @@ is answered. The state may be changed in place.
 class Command(NamedTuple):
     """
     What is done to one counter's key. It answers `width` integers; where it `lists`, among them lists of integers and texts. What
-    `looks` writes nothing.
+    `looks` writes nothing; where it is for the `primary` all the same, no replica is asked.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class Command(NamedTuple):
     width: int = 1
     looks: bool = False
     lists: bool = False
+    primary: bool = False
 
 
 Job = tuple[str, Command]

@@ -210,7 +210,7 @@ class AsyncUpstashStore:
 async def _counted(line: Line, jobs: Sequence[Job], seconds: float | None) -> list[Any]:
     labels = [label_for(command) for _, command in jobs]
     asked = [
-        line.call(((key,), label), looks=command.looks, budget=seconds) for (key, command), label in zip(jobs, labels, strict=True)
+        line.call(((key,), label), looks=command.looks and not command.primary, budget=seconds) for (key, command), label in zip(jobs, labels, strict=True)
     ]
     replies = await asyncio.gather(*asked)
     return [counts(label, reply, at, 1)[0] for label, (reply, at) in zip(labels, replies, strict=True)]
