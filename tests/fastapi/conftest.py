@@ -13,6 +13,18 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
 
 
+class From:
+    """An application as clients at one address see it; not every version of the test client takes an address."""
+
+    def __init__(self, app, host):
+        self.app, self.host = app, host
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "lifespan":
+            scope["client"] = (self.host, 50_000)
+        await self.app(scope, receive, send)
+
+
 @pytest.fixture
 def store(clock):
     """State in memory, under the clock that the test moves."""
@@ -24,6 +36,6 @@ def client_of():
     """`client_of(app, "192.0.2.7")`: a client of an application; what the application raises is a 500, as under a server."""
 
     def client_of(app, host="192.0.2.1", **options):
-        return TestClient(app, client=(host, 50_000), raise_server_exceptions=False, **options)
+        return TestClient(From(app, host), raise_server_exceptions=False, **options)
 
     return client_of

@@ -3,6 +3,7 @@ Coverage: which route has which limits, what limits nothing, and what an applica
 """
 
 import logging
+from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -214,6 +215,7 @@ def test_the_start_of_an_application_logs_its_routes_and_warns_of_what_is_not_me
 
 
 def test_routes_that_the_start_of_an_application_adds_are_seen(client_of, caplog):
+    @asynccontextmanager
     async def lifespan(app):
         app.get("/late")(lambda: "late")
         yield
