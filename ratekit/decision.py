@@ -26,8 +26,13 @@ class Figures(NamedTuple):
     reset: int
 
 
-Read = Callable[[int, Seen], Figures]
+Told = tuple[int, int, int, int]
+"""Figures without names, which are made in a third of the time: what rules answer, and header fields are written from."""
+
+Read = Callable[[int, Seen], Told]
 """From a cost and what the rule saw to the figures."""
+
+_named: Final[Callable[[type[Figures], Told], Figures]] = tuple.__new__
 
 
 class Decision(tuple[Any, ...]):
@@ -63,8 +68,7 @@ class Decision(tuple[Any, ...]):
     @property
     def figures(self) -> Figures:
         """`wait`, `remaining`, `more` and `reset` at once, times in whole microseconds."""
-        figures: Figures = self[2](self[3], self[4])
-        return figures
+        return _named(Figures, self[2](self[3], self[4]))
 
     @property
     def remaining(self) -> int:
@@ -132,9 +136,9 @@ class Decision(tuple[Any, ...]):
         return Decision, ((self[0], self[1], settled, self[3], tuple(self.figures), *self[5:]),)
 
 
-def settled(_cost: int, seen: Seen) -> Figures:
+def settled(_cost: int, seen: Seen) -> Told:
     """`read` where what was seen is the figures themselves."""
-    return Figures(*seen)
+    return cast(Told, seen)
 
 
 def _facts(decision: Decision) -> tuple[object, ...]:

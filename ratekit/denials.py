@@ -29,7 +29,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
-from ratekit.decision import NEVER, Decision, Figures, Read, Seen
+from ratekit.decision import NEVER, Decision, Figures, Read, Seen, Told
 from ratekit.errors import ConfigurationError
 from ratekit.limit import Limit
 from ratekit.stores.naming import Canonical, Plan
@@ -269,23 +269,23 @@ def _figures(part: Decision, cost: int) -> tuple[Figures, bool]:
     if cost > limit.capacity:
         return figures._replace(wait=NEVER), True
     if limit.algorithm != "sliding_window":
-        return part[2](cost, (0, *part[4][1:])), True
+        return Figures(*part[2](cost, (0, *part[4][1:]))), True
     # Waits grow with the cost: `more` is that of the least cost that does not fit, `reset` that of the quota.
     least = figures.wait if figures.wait and asked < cost else figures.more
     most = figures.more if cost == figures.remaining + 1 else figures.wait if cost < asked <= limit.capacity else figures.reset
     return figures._replace(wait=least), least == most
 
 
-def _aged(told: Figures, cost: int, capacity: int, _cost: int, seen: Seen) -> Figures:
+def _aged(told: Figures, cost: int, capacity: int, _cost: int, seen: Seen) -> Told:
     """Figures of `cost` as they stand `seen[1]` microseconds after they were told: no wait too short, no unit too many."""
     age = seen[1]
     wait, remaining, more, reset = told
     if reset <= age:
-        return Figures(wait if wait >= NEVER else 0, capacity, 0, 0)
+        return wait if wait >= NEVER else 0, capacity, 0, 0
     if wait <= age:  # what was asked fits by now
         wait, remaining = 0, max(remaining, cost)
     elif wait < NEVER:
         wait -= age
     if more:  # once that has passed, more than `remaining` is sure when the cost fits, or when all does
         more = more - age if more > age else wait if 0 < wait < NEVER else reset - age
-    return Figures(wait, remaining, more, reset - age)
+    return wait, remaining, more, reset - age

@@ -11,7 +11,7 @@ Instants are whole milliseconds, because the window's end is the key's expiry in
 from typing import Any, Final
 
 from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
-from ratekit.decision import NEVER, Figures, Seen
+from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
 # A state is end << BITS | used, the end in nanoseconds: one integer, in which a charge is an addition.
@@ -70,11 +70,11 @@ class FixedWindow:
 
         return charge
 
-    def recall(self, cost: int, told: tuple[int, int]) -> Figures:
+    def recall(self, cost: int, told: tuple[int, int]) -> Told:
         """From the state after a charge and its instant to the figures."""
         state, now = told
-        left = state // END_MS * 1000 - now // 1000
-        return Figures(0, self.quota - (state & MASK), left, left)
+        left = (state >> BITS) // 1000 - now // 1000
+        return 0, self.quota - (state & MASK), left, left
 
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""
@@ -92,11 +92,11 @@ class FixedWindow:
         _, used, left = seen
         return -(-(now + left) // 1000) * END_MS | used if used else None
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         fits, used, left = seen
         wait = 0 if fits else left if cost <= self.quota else NEVER
-        return Figures(wait, max(0, self.quota - used), left if used else 0, left)
+        return wait, max(0, self.quota - used), left if used else 0, left
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """The end of the charged window, in milliseconds."""

@@ -8,7 +8,7 @@ decision; in Redis its twin, the Lua file beside it, sees the same, and the same
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from ratekit.decision import Figures, Seen
+from ratekit.decision import Seen, Told
 from ratekit.limit import Limit
 
 # How one limit takes part in a hit. Only SPEND and CHECK can refuse the hit, and then nothing is charged but by FORCE.
@@ -51,7 +51,7 @@ class Rule(Protocol):
         """
         ...
 
-    def recall(self, cost: int, told: Any) -> Figures:
+    def recall(self, cost: int, told: Any) -> Told:
         """From what a charger told to the figures."""
         ...
 
@@ -67,7 +67,7 @@ class Rule(Protocol):
         """A state, as of `now`, from which the same would be seen; where that is not exact it is more spent, never less."""
         ...
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         ...
 

@@ -15,7 +15,7 @@ any quota.
 from typing import Any, Final
 
 from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
-from ratekit.decision import NEVER, Figures, Seen
+from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
 State = tuple[int, int, int]
@@ -72,7 +72,7 @@ class SlidingCounter:
 
         return charge
 
-    def recall(self, cost: int, told: tuple[State, int]) -> Figures:
+    def recall(self, cost: int, told: tuple[State, int]) -> Told:
         """From the state after a charge and its instant to the figures."""
         (start, current, previous), now = told
         return self.read(cost, (True, now - start, current, previous))
@@ -95,7 +95,7 @@ class SlidingCounter:
         _, elapsed, current, previous = seen
         return (now - elapsed, current, previous) if current or previous else None
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         fits, elapsed, current, previous = seen
         used = self._used(elapsed, current, previous)
@@ -103,7 +103,7 @@ class SlidingCounter:
         wait = 0 if fits else NEVER if cost > self.quota else self._instant(cost, current, previous) - elapsed
         more = self._instant(remaining + 1, current, previous) - elapsed if used else 0
         reset = 2 * self.period - elapsed if current else self.period - elapsed if previous else 0
-        return Figures(wait, remaining, more, reset)
+        return wait, remaining, more, reset
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """The start of the charged window."""

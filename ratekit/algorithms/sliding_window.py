@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from typing import Any, Final
 
 from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
-from ratekit.decision import NEVER, Figures, Seen
+from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
 State = tuple["array[int]", "array[int]"]
@@ -86,10 +86,10 @@ class SlidingWindow:
 
         return charge
 
-    def recall(self, cost: int, told: tuple[int, int, int]) -> Figures:
+    def recall(self, cost: int, told: tuple[int, int, int]) -> Told:
         """From the units used and the first live point to the figures; the last point is the charge."""
         used, first, now = told
-        return Figures(0, self.quota - used, first + self.period - now, self.period)
+        return 0, self.quota - used, first + self.period - now, self.period
 
     def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
         """The state without a charge, if its point is still live."""
@@ -120,10 +120,10 @@ class SlidingWindow:
             return array("q", (last - self.period, last)), array("q", (0, used))
         return array("q", (first - self.period, first, last)), array("q", (0, 1, used))
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         fits, used, wait, more, reset = seen
-        return Figures(0 if fits else NEVER if wait < 0 else wait, max(0, self.quota - used), more, reset)
+        return 0 if fits else NEVER if wait < 0 else wait, max(0, self.quota - used), more, reset
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """The time of the charged point."""

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from typing import Any, Final
 
 from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
-from ratekit.decision import NEVER, Figures, Seen
+from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import CENTURY, Limit
 
 # A state is one integer: the instant in N-ths of a microsecond, then the rate it was written under, N and period in microseconds.
@@ -80,7 +80,7 @@ class TokenBucket:
 
         return charge
 
-    def recall(self, cost: int, told: int) -> Figures:
+    def recall(self, cost: int, told: int) -> Told:
         """From the debt after a charge to the figures."""
         return self.read(cost, (True, 0, told, self.quota, self.period))
 
@@ -101,7 +101,7 @@ class TokenBucket:
         _, whole, rest, quota, period = seen
         return ((now + whole) * quota + rest) << RATE_BITS | quota << PERIOD_BITS | period if whole or rest else None
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         fits, whole, rest, quota, period = seen
         left = whole * quota + rest
@@ -117,7 +117,7 @@ class TokenBucket:
 
         wait = 0 if fits else NEVER if cost > self.burst else max(1, until(self.capacity - cost * self.period))
         more = until(self.capacity - (remaining + 1) * self.period) if debt else 0
-        return Figures(wait, remaining, more, -(-left // quota))
+        return wait, remaining, more, -(-left // quota)
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """Where the charge ended: the instant at which the bucket is full after it."""

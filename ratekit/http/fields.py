@@ -10,7 +10,7 @@ from functools import lru_cache
 from random import randrange
 from typing import Final, NamedTuple
 
-from ratekit.decision import NEVER, Decision, Figures
+from ratekit.decision import NEVER, Decision, Told
 from ratekit.http.forms import FORMS, SECOND, Fields, Left, partition, string
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.limit import Limit
@@ -26,7 +26,7 @@ class Applied(NamedTuple):
     decision: Decision
 
 
-def left(figures: Figures) -> Left:
+def left(figures: Told) -> Left:
     """What the newest form says of figures."""
     _, remaining, more, _ = figures
     return remaining, -(-more // SECOND)
@@ -55,7 +55,7 @@ class Lines:
         self._writers = [FORMS[form].write(self.labels, limits, self.partitions) for form in headers.forms]
         self._asks = any(writer.asks for writer in self._writers)
         self.newest = all(FORMS[form].now for form in headers.forms)
-        self.left: Callable[[Figures], Left] = left if self.newest else self._left
+        self.left: Callable[[Told], Left] = left if self.newest else self._left
         """What the fields say of figures."""
         self.retry_after: Callable[[int], int | None] = self._jittered if headers.retry_jitter else retry_after
         """Microseconds as the seconds of a Retry-After."""
@@ -65,12 +65,13 @@ class Lines:
 
     def _of_one(self) -> Callable[[Decision], Fields]:
         # The way of most requests: one frame.
-        (policy, _), head, tail = self.saying([(0, 0)]), f"{string(self.labels[0])};r=", partition(self.partitions[0])
+        (policy, _), tail = self.saying([(0, 0)]), partition(self.partitions[0])
+        full = f"{string(self.labels[0])};r=".replace("%", "%%").encode() + b"%d"
+        less = full + b";t=%d"
 
         def of(decision: Decision) -> Fields:
-            _, remaining, more, _ = decision.figures
-            state = f"{head}{remaining};t={-(-more // SECOND)}" if more else f"{head}{remaining}"
-            return [policy, (b"ratelimit", state.encode())]
+            _, remaining, more, _ = decision[2](decision[3], decision[4])
+            return [policy, (b"ratelimit", less % (remaining, -(-more // SECOND)) if more else full % remaining)]
 
         def of_partition(decision: Decision) -> Fields:
             policy, (name, state) = of(decision)
@@ -81,7 +82,7 @@ class Lines:
     def _of_all(self, decision: Decision) -> Fields:
         return self.saying_of(decision.details)
 
-    def _left(self, figures: Figures) -> Left:
+    def _left(self, figures: Told) -> Left:
         wait, remaining, more, reset = figures
         seconds = -(-(wait if 0 < wait < NEVER else reset) // SECOND)
         return remaining, -(-more // SECOND), seconds, int(self.headers.clock()) + seconds

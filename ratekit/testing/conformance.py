@@ -60,7 +60,7 @@ def room(door: Door, *texts: str, identity: str = "ann") -> list[int]:
     """What each limit would still admit, as the store itself says."""
     asks = [ask(text, LOOK, identity=identity) for text in texts]
     answer = door.decide(asks)
-    return [one.rule.read(1, seen).remaining for one, seen in zip(asks, answer.seen, strict=True)]
+    return [one.rule.read(1, seen)[1] for one, seen in zip(asks, answer.seen, strict=True)]
 
 
 def test_the_quota_is_admitted_and_no_more(door: Door, algorithm: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ratekit import ConfigurationError, Limit
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND
+from ratekit.decision import Figures
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import Ask
@@ -95,7 +96,7 @@ class Line:
 
 
 def figures(asks, answer):
-    return [(bool(seen[0]), ask.rule.read(ask.cost, seen)) for ask, seen in zip(asks, answer.seen, strict=True)]
+    return [(bool(seen[0]), Figures(*ask.rule.read(ask.cost, seen))) for ask, seen in zip(asks, answer.seen, strict=True)]
 
 
 def compare(redis_server, pool, history):

@@ -9,6 +9,7 @@ from doors import PATIENT
 
 from ratekit import Limit, Limiter
 from ratekit.algorithms import FORCE, LOOK, SPEND, rule_of
+from ratekit.decision import Figures
 from ratekit.stores import MemoryStore
 from ratekit.stores.redis import RedisStore
 
@@ -50,13 +51,13 @@ def random_state(dice, limits, start):
 def check_the_instants(rule, state, now, costs):
     limit = rule.limit
     for cost in costs:
-        figures = rule.read(cost, rule.step(state, now, cost, LOOK)[1])
+        figures = Figures(*rule.read(cost, rule.step(state, now, cost, LOOK)[1]))
         if figures.wait and cost <= limit.capacity:
             assert rule.step(state, now + figures.wait, cost, LOOK)[1][0]
             assert not rule.step(state, now + figures.wait - tick(limit), cost, LOOK)[1][0]
         if figures.more:
             for instant, grown in ((now + figures.more, True), (now + figures.more - tick(limit), False)):
-                later = rule.read(1, rule.step(state, instant, 1, LOOK)[1])
+                later = Figures(*rule.read(1, rule.step(state, instant, 1, LOOK)[1]))
                 assert (later.remaining > figures.remaining) is grown
         if figures.reset:
             assert rule.read(1, rule.step(state, now + figures.reset, 1, LOOK)[1]) == rule.read(1, rule.step(None, now, 1, LOOK)[1])
