@@ -3,11 +3,15 @@ What ratekit gives to its users' tests: time that stands still, keys that are us
 """
 
 import pytest
+from django.conf import settings
+from django.http import HttpResponse
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from flask import Flask
 
 from ratekit import AsyncLimiter, Limiter, Policy, RateLimitExceeded, rate_limit
 from ratekit.asgi import RateLimitMiddleware
+from ratekit.flask import RateLimits
 from ratekit.http import Headers
 from ratekit.stores import MemoryStore, RedisStore
 from ratekit.testing import ManualClock, assert_limited, assert_not_limited, exhaust, frozen, limiting_off, limits_told
@@ -270,3 +274,19 @@ def test_a_clock_that_stands_still_serves_event_loops_too(ratekit_clock):
 
     assert anyio.run(go) == (True, False, True)
     assert isinstance(ratekit_clock, ManualClock)
+
+
+def test_flasks_and_djangos_responses_are_understood(ratekit_clock):
+    app = Flask("users")
+    app.add_url_rule("/", "hello", lambda: "hello")
+    RateLimits(app, "1/minute")
+    client = app.test_client()
+    assert_not_limited(client.get("/"), remaining=0)
+    assert_limited(client.get("/"), policy="default", retry_after=60)
+    ratekit_clock.advance(60)
+    assert_not_limited(client.get("/"))
+    if not settings.configured:  # the tests of Django have configured it where they run, too
+        settings.configure()
+    refused = HttpResponse(status=429, headers={"Retry-After": "60", "Cache-Control": "no-store"})
+    assert_limited(refused, retry_after=60)
+    assert_not_limited(HttpResponse(headers={"RateLimit-Policy": '"p";q=2;w=9', "RateLimit": '"p";r=1;t=9'}), remaining=1)
