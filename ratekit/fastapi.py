@@ -18,6 +18,7 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.requests import HTTPConnection
     from starlette.responses import Response
+    from starlette.websockets import WebSocket
 except ImportError as error:
     raise MissingExtra("ratekit.fastapi", error.name or "starlette", "fastapi") from None
 
@@ -236,23 +237,24 @@ def _answered(connection: HTTPConnection, error: Exception) -> Exception:
 
 
 async def _undecided(connection: HTTPConnection, error: Exception) -> Any:
-    return _response(connection, error.answer) if isinstance(error, Undecided) else None
+    return await _response(connection, error.answer) if isinstance(error, Undecided) else None
 
 
 async def _exceeded(connection: HTTPConnection, error: Exception) -> Any:
     if VISIT.get() is not None or not isinstance(error, RateLimitExceeded):
         raise error
     visit: Visit | None = connection.scope.get(OWN)
-    return _response(connection, refusal_of(error.decision, *visit.told())) if visit is not None else None
+    return await _response(connection, refusal_of(error.decision, *visit.told())) if visit is not None else None
 
 
-def _response(connection: HTTPConnection, answer: Answer) -> Any:
-    if connection.scope["type"] == "websocket" and "websocket.http.response" not in connection.scope.get("extensions", {}):
-        return _closed
+async def _response(connection: HTTPConnection, answer: Answer) -> Response | None:
+    """The response to a request; a handshake is answered here, because not every Starlette sends what a handler returns for it."""
     response = Response(answer.body, answer.status)
     response.raw_headers = answer.fields.copy()
-    return response
-
-
-async def _closed(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "websocket.close", "code": 1008, "reason": "rate limit exceeded"})
+    if not isinstance(connection, WebSocket):
+        return response
+    if "websocket.http.response" in connection.scope.get("extensions", {}):
+        await connection.send_denial_response(response)
+    else:
+        await connection.close(1008, "rate limit exceeded")
+    return None

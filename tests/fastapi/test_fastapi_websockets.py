@@ -117,3 +117,16 @@ def test_an_absent_identity_refuses_a_handshake(app, store, client_of):
     )
     assert connected(client_of(app), "/ws").status_code == 401
     assert connected(client_of(app, headers={"x-api-key": "ann"}), "/ws") is True
+
+
+def test_where_a_server_cannot_send_a_response_a_refused_handshake_is_closed(app, store, client_of):
+    app.websocket("/ws", dependencies=[Depends(RateLimit("1/minute", store=store))])(accept)
+
+    async def plain_server(scope, receive, send):
+        await app({**scope, "extensions": {}}, receive, send)
+
+    client = client_of(plain_server)
+    assert connected(client, "/ws") is True
+    with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/ws"):
+        pass
+    assert (closed.value.code, closed.value.reason) == (1008, "rate limit exceeded")
