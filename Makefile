@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long test-edge check format mutants bench faults redis docs clean
+.PHONY: demo test test-long test-edge test-matrix check format mutants bench faults redis docs clean
 
 demo: .venv/demo
 	$(BIN)/ratekit demo
@@ -25,6 +25,11 @@ test-edge: .venv/edge redis tests/edge/node_modules
 
 tests/edge/node_modules: tests/edge/package.json tests/edge/get_npm.sh
 	@sh tests/edge/get_npm.sh
+
+# Each adapter with only its own framework installed, in the oldest version that is supported and in the newest, from PyPI; some
+# minutes. Some: .venv/bin/python tests/matrix/run.py --help
+test-matrix: .venv/dev redis
+	$(BIN)/python tests/matrix/run.py
 
 # Each patch in tests/mutants breaks one promise; the test that it names must turn red.
 mutants: .venv/dev redis

@@ -9,7 +9,7 @@ from ratekit.decision import Decision, decide
 from ratekit.django.door import named
 from ratekit.django.requests import request_of
 from ratekit.django.settings import Settings, current
-from ratekit.enforcer import Enforcer
+from ratekit.enforcer import LATER, Enforcer
 from ratekit.errors import ConfigurationError
 from ratekit.http.problem import Answer
 from ratekit.http.visit import VISIT, Visit
@@ -31,9 +31,12 @@ class Claim(NamedTuple):
 
 
 class Together:
-    """The throttles of a view, as policies with one hit. What an Enforcer asks a request for is worked out before."""
+    """
+    The throttles of a view, as policies with one hit. What an Enforcer asks a request for is worked out before; a `plain` identity is
+    handed to it as an address is, which is the shortest way.
+    """
 
-    def __init__(self, settings: Settings, claims: Sequence[Claim]) -> None:
+    def __init__(self, settings: Settings, claims: Sequence[Claim], *, plain: bool) -> None:
         self._claims = claims  # kept, so that no other limits can come to have the ids that these are found by
         store = settings.store if claims[0].store is None else claims[0].store
         store = store.sync if isinstance(store, AsyncMemoryStore) else store
@@ -41,10 +44,11 @@ class Together:
         for claim in claims:
             self.names.append(claim.name if claim.name not in self.names else f"{claim.name} {len(self.names)}")
         policies = [
-            Policy(name, claim.limits, key=_nth(i), missing="skip")
+            Policy(name, claim.limits, key="ip" if plain else _nth(i), missing="skip")
             for i, (name, claim) in enumerate(zip(self.names, claims, strict=True))
         ]
-        self.enforcer = Enforcer(None, policies, store, _given, closing="close", **settings.rest)
+        options = {**settings.rest, "trusted_proxies": ()}  # who is asking is known
+        self.enforcer = Enforcer(None, policies, store, _given, closing="close", **options)
         self._owned = isinstance(store, str)
 
     def close(self) -> None:
@@ -62,12 +66,16 @@ def judged(claims: Sequence[Claim], view: Any) -> Sequence[Decision | None] | An
     One hit for claims on one store: the decision on each, in order, None where limiting is switched off; or what is answered where
     nothing can be decided. Equal claims are charged once.
     """
-    settings, several = current(), len(claims) > 1
+    settings, several, identity = current(), len(claims) > 1, claims[0].identity
     distinct = list(dict.fromkeys(claims)) if several else claims
-    key = (id(claims[0].store), *[part for claim in distinct for part in (claim.name, id(claim.limits))])
-    together: Together = settings.once(key, lambda: Together(settings, distinct))
+    # An address of the newer kind would be counted by its network; all other texts are counted as they stand.
+    plain = not several and type(identity) is str and ":" not in identity and "%" not in identity
+    key = (plain, id(claims[0].store), *[part for claim in distinct for part in (claim.name, id(claim.limits))])
+    together: Together = settings.once(key, lambda: Together(settings, distinct, plain=plain))
     visit = Visit(together.enforcer, [claim.identity for claim in distinct])
-    refused = together.enforcer.decide(visit)
+    refused = together.enforcer.at_once(visit, "GET", str(identity)) if plain else LATER
+    if refused is LATER:
+        refused = together.enforcer.decide(visit)
     if isinstance(refused, Answer):
         return refused
     _tell(visit, view)
@@ -93,7 +101,7 @@ def _tell(visit: Visit, view: Any) -> None:
 
 
 def _given(identities: Sequence[Identity]) -> Request:
-    return Request(method="GET", path="/", fields=(), query=b"", client=lambda _: None, native=identities)
+    return Request(method="GET", path="/", fields=(), query=b"", client=lambda _: str(identities[0]), native=identities)
 
 
 def address_of(native: Any, hops: int | None) -> str:

@@ -211,3 +211,10 @@ def test_a_throttle_without_scope_rate_or_key_says_so_as_the_original_does():
     with pytest.raises(NotImplementedError, match="get_cache_key"):
         type("Keyless", (SimpleRateThrottle,), {"rate": "1/day"})().allow_request(None, None)
     assert ScopedRateThrottle().allow_request(Request(APIRequestFactory().get("/")), APIView())
+
+
+def test_an_address_of_the_newer_kind_is_counted_by_its_network_once_and_no_more(api, ann):
+    client = api()
+    ours = [client.get("/api/anonymous/", REMOTE_ADDR=f"2001:db8::{i}").status_code for i in range(3)]
+    assert ours == [200, 200, 429]
+    assert client.get("/api/anonymous/", REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
