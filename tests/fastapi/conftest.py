@@ -3,6 +3,7 @@ A store and a clock for applications in tests, and clients of their own addresse
 """
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,13 @@ from ratekit.stores import AsyncMemoryStore
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette's test client would rather have httpx2, and works with httpx
     from fastapi.testclient import TestClient
+
+
+def pytest_collection_modifyitems(items):
+    left_open = "ignore:Exception ignored in.*MemoryObject:pytest.PytestUnraisableExceptionWarning"
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings(left_open))  # by the test client of older Starlettes
 
 
 class From:
