@@ -213,7 +213,9 @@ def _decided(claim: Claim, request: Any, view: Any) -> Decision | None:
 def _others(claim: Claim, request: Any, view: Any) -> Iterable[Claim]:
     """What the view's other throttles ask of the same store; those that decide by themselves are left to that."""
     get_throttles = getattr(view, "get_throttles", None)
-    if get_throttles is None or (len(view.throttle_classes) == 1 and get_throttles.__module__ == "rest_framework.views"):
+    if get_throttles is None or (
+        len(getattr(view, "throttle_classes", ())) == 1 and get_throttles.__module__ == "rest_framework.views"
+    ):
         return  # it is alone
     for throttle in get_throttles():
         if isinstance(throttle, SimpleRateThrottle) and type(throttle).allow_request is SimpleRateThrottle.allow_request:
