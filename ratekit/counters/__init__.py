@@ -2,6 +2,7 @@
 Counters: they never refuse, they only count; and ConcurrencyLimiter beside them. Commands travel in the trips that hits travel in.
 """
 
+from ratekit.counters.backlog import Behind
 from ratekit.counters.concurrency import AsyncConcurrencyLimiter, ConcurrencyLimiter
 from ratekit.counters.counter import AsyncCounter, Counter
 from ratekit.counters.holding import ConcurrencyExceeded, Lease
@@ -15,6 +16,7 @@ __all__ = [
     "AsyncCounter",
     "AsyncLeaderboard",
     "AsyncUniqueCounter",
+    "Behind",
     "Bucket",
     "ConcurrencyExceeded",
     "ConcurrencyLimiter",

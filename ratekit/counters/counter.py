@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from ratekit.counters.asking import ask, async_ask, missed_of
+from ratekit.counters.backlog import Behind
 from ratekit.counters.clock import Hint
 from ratekit.counters.options import QUARTER, buckets_and_life, check_amount, check_last
 from ratekit.counters.place import Place
 from ratekit.counters.series import Bucket, Series
 from ratekit.counters.tally import MOST, Tally
+from ratekit.counters.write_behind import AsyncWriter, Writer, check_interval
 from ratekit.errors import ConfigurationError
 from ratekit.stores.naming import Identity
 from ratekit.stores.protocol import AsyncStore, Store
@@ -31,6 +33,10 @@ class Counter:
     A plain counter is forgotten `expire` seconds after its last add (90 days; None: never, it stays until it is reset). `per` is
     "second", "minute", "hour", "day", "week", "month", "year" or whole seconds; `tz` names the time zone whose calendar is meant, else
     it is UTC; such a counter is forgotten when all of its buckets are over. `floor` is the least that an add leaves.
+
+    With `write_behind` an add is summed here and written every so many seconds; it returns what waits for its key, and does not fail:
+    while the store is away up to 100,000 sums wait. A crash loses what was not written yet, a clean exit nothing. What was read is
+    what was written; `flush` writes now. In memory there is nothing to write behind.
 
     `budget` is the seconds that an answer may take (None: the store's own, 0.05 for Redis). When they are over, or the store is away,
     StoreUnavailable is raised: the add was counted once or not at all, and is never sent again.
@@ -55,6 +61,7 @@ class Counter:
         tz: str | None = None,
         expire: float | None = QUARTER,
         floor: int | None = None,
+        write_behind: float | None = None,
         prefix: str = "ratekit",
         budget: float | None = None,
     ) -> None:
@@ -63,6 +70,8 @@ class Counter:
         self._hint = hint_of(self._plan)
         self._place = Place(store, wait=False, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
         self._store = self._place.store
+        seconds = writes_behind(self._store, write_behind, floor)
+        self._writer = None if seconds is None else Writer(self._store, self._plan, seconds)
 
     def add(self, identity: Identity, amount: int = 1) -> int:
         """
@@ -70,8 +79,10 @@ class Counter:
 
         Raises StoreError: then it was counted once or not at all.
         """
-        plan, amount = self._plan, check_amount(amount)
-        return ask(self._store, self._place.key(identity), lambda: plan.add(amount), plan.added, self._hint)
+        plan, amount, key = self._plan, check_amount(amount), self._place.key(identity)
+        if self._writer is not None:
+            return self._writer.add(key, amount)
+        return ask(self._store, key, lambda: plan.add(amount), plan.added, self._hint)
 
     def add_many(self, amounts: Amounts) -> list[int]:
         """
@@ -82,6 +93,8 @@ class Counter:
         ([3, 1], [4, 5])
         """
         pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
+        if self._writer is not None:
+            return [self._writer.add(key, amount) for key, amount in pairs]
         answers = self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
         again = missed_of(answers, self._plan.added, self._hint)
         if again:
@@ -102,10 +115,12 @@ class Counter:
 
     def take(self, identity: Identity) -> int:
         """The count, made as new in the same step: whatever is added meanwhile is in this answer or in the next one."""
+        self.flush()
         return self._plan.value(self._store.count(self._place.key(identity), self._plan.take()))
 
     def reset(self, identity: Identity) -> None:
         """Make an identity as new."""
+        self.flush()
         self._store.count(self._place.key(identity), self._plan.take())
 
     def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
@@ -127,8 +142,20 @@ class Counter:
         last = check_last(last, plan.keep)
         return plan.sliding(self._store.count(self._place.key(identity), plan.look()), last)
 
+    def flush(self) -> None:
+        """Write what waits, where it is written behind. Raises StoreError: then it waits on."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    @property
+    def behind(self) -> Behind:
+        """What waits to be written behind, and what became of more than can wait."""
+        return Behind(0, 0, 0) if self._writer is None else self._writer.backlog.behind()
+
     def close(self) -> None:
-        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        """Write what waits; let go of a store that was opened from a URL. A store object that was passed in stays open."""
+        if self._writer is not None:
+            self._writer.close()
         if self._place.leaves():
             self._store.close()
 
@@ -155,6 +182,7 @@ class AsyncCounter:
         tz: str | None = None,
         expire: float | None = QUARTER,
         floor: int | None = None,
+        write_behind: float | None = None,
         prefix: str = "ratekit",
         budget: float | None = None,
     ) -> None:
@@ -163,15 +191,21 @@ class AsyncCounter:
         self._hint = hint_of(self._plan)
         self._place = Place(store, wait=True, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
         self._store = self._place.store
+        seconds = writes_behind(self._store, write_behind, floor)
+        self._writer = None if seconds is None else AsyncWriter(self._store, self._plan, seconds)
 
     async def add(self, identity: Identity, amount: int = 1) -> int:
         """Add an amount and return the count, of the present bucket where there are buckets. Raises StoreError."""
-        plan, amount = self._plan, check_amount(amount)
-        return await async_ask(self._store, self._place.key(identity), lambda: plan.add(amount), plan.added, self._hint)
+        plan, amount, key = self._plan, check_amount(amount), self._place.key(identity)
+        if self._writer is not None:
+            return self._writer.add(key, amount)
+        return await async_ask(self._store, key, lambda: plan.add(amount), plan.added, self._hint)
 
     async def add_many(self, amounts: Amounts) -> list[int]:
         """Add to many identities, each by itself, in one trip of 512 at most: the counts, in order."""
         pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
+        if self._writer is not None:
+            return [self._writer.add(key, amount) for key, amount in pairs]
         answers = await self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
         again = missed_of(answers, self._plan.added, self._hint)
         if again:
@@ -192,10 +226,12 @@ class AsyncCounter:
 
     async def take(self, identity: Identity) -> int:
         """The count, made as new in the same step."""
+        await self.flush()
         return self._plan.value(await self._store.count(self._place.key(identity), self._plan.take()))
 
     async def reset(self, identity: Identity) -> None:
         """Make an identity as new."""
+        await self.flush()
         await self._store.count(self._place.key(identity), self._plan.take())
 
     async def series(self, identity: Identity, last: int | None = None) -> list[Bucket]:
@@ -214,8 +250,20 @@ class AsyncCounter:
         last = check_last(last, plan.keep)
         return plan.sliding(await self._store.count(self._place.key(identity), plan.look()), last)
 
+    async def flush(self) -> None:
+        """Write what waits, where it is written behind. Raises StoreError: then it waits on."""
+        if self._writer is not None:
+            await self._writer.flush()
+
+    @property
+    def behind(self) -> Behind:
+        """What waits to be written behind, and what became of more than can wait."""
+        return Behind(0, 0, 0) if self._writer is None else self._writer.backlog.behind()
+
     async def aclose(self) -> None:
-        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        """Write what waits; let go of a store that was opened from a URL. A store object that was passed in stays open."""
+        if self._writer is not None:
+            await self._writer.aclose()
         if self._place.leaves():
             await self._store.aclose()
 
@@ -234,6 +282,16 @@ def plan_of(per: object, keep: object, tz: object, expire: float | None, floor: 
     least = -MOST if floor is None else check_amount(floor, "floor")
     buckets, kept, life = buckets_and_life(per, keep, tz, expire)
     return Tally(least, life) if buckets is None else Series(buckets, kept, least)
+
+
+def writes_behind(store: Any, seconds: object, floor: int | None) -> float | None:
+    """Seconds between two writes; None where an add is written at once, as in memory. Raises ConfigurationError."""
+    if seconds is None:
+        return None
+    if floor is not None:
+        raise ConfigurationError("a floor is kept by each add, and what is written behind are sums of adds: leave one of them out")
+    interval = check_interval(seconds)
+    return interval if store.remote else None
 
 
 def hint_of(plan: Tally | Series) -> Hint:

@@ -82,7 +82,7 @@ class Series:
     def add(self, amount: int, ago: int = 0, writer: str = "", number: int = 0) -> Command:
         """Add an amount to the bucket of `ago` microseconds before now."""
         buckets = self.buckets
-        starts = self.hint.starts(buckets)
+        starts, ago = self.hint.since(buckets, ago, self.keep)
         words = ("add", amount, self.floor, self.keep, buckets.longest, buckets.period, starts, ago, writer, number)
         return Command("series", step, words, width=1 if buckets.period else 2)
 
