@@ -210,6 +210,8 @@ class RateLimit:
 def _noted(own: Visit, around: Visit | None) -> Visit:
     """The request's visit, with what this one decided."""
     visit: Visit = around or own.native.scope.setdefault(OWN, own)
+    # The request that it was about is decided on. Kept in that request's scope it would be a cycle, which only the collector ends.
+    own.native = own._request = None
     if visit is not own:
         for policy, part in own.applied:
             visit.record(policy, part)

@@ -2,6 +2,7 @@
 RateLimit as a dependency, without any middleware: on a route, a router, the application.
 """
 
+import gc
 from typing import Annotated
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from ratekit import ConfigurationError, Decision, Limit, Policy, RateLimitExceeded
 from ratekit.errors import RateKitError
 from ratekit.fastapi import RateLimit
+from ratekit.http.visit import Visit
 from ratekit.stores import AsyncMemoryStore
 
 
@@ -299,3 +301,16 @@ def test_the_store_is_the_one_of_the_environment_where_none_is_given(app, redis_
 def test_what_cannot_be_is_said_where_it_is_written(make, said):
     with pytest.raises(ConfigurationError, match=said):
         make()
+
+
+def test_an_answered_request_leaves_nothing_to_the_garbage_collector(app, store, client_of):
+    limited(app, "/", "9/minute", store=store)
+    with client_of(app) as client:
+        client.get("/")
+        gc.collect()
+        gc.disable()
+        try:
+            client.get("/")
+            assert [found for found in gc.get_objects() if isinstance(found, Visit) and found.decision] == []
+        finally:
+            gc.enable()
