@@ -43,10 +43,10 @@ class Counter:
 
     Counts are exact up to 2^53 - 1, and stay there. Raises ConfigurationError for what cannot be.
 
-    >>> downloads = Counter("downloads")
+    >>> downloads = Counter("example downloads")
     >>> downloads.add("report.pdf"), downloads.add("report.pdf", 4), downloads.take("report.pdf"), downloads.value("report.pdf")
     (1, 5, 5, 0)
-    >>> visits = Counter("visits", per="minute", keep=60)
+    >>> visits = Counter("example visits", per="minute", keep=60)
     >>> visits.add("/"), visits.total("/"), [bucket.count for bucket in visits.series("/", last=3)]
     (1, 1, [0, 0, 1])
     """
