@@ -9,7 +9,7 @@ fields to a Response object that the endpoint returns.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ratekit.errors import ConfigurationError, MissingExtra, RateLimitExceeded
@@ -89,41 +89,22 @@ class RateLimit:
         deny_cache: float = 1.0,
         hash_keys: bool | str | bytes = False,
     ) -> None:
-        if bool(limits) is (policies is not None):
-            raise ConfigurationError(
-                "RateLimit: write limits, as in RateLimit('10/minute'), or policies=[Policy(...)], one of the two"
-            )
-        if policies is not None and name is not None:
-            raise ConfigurationError(f"RateLimit: policies have names of their own: leave name {name!r} out")
-
-        check_budget(budget)
-        check_outage(on_outage)
-
-        def policy(name: str) -> Policy:
-            return Policy(name, limits, key=key, cost=cost, exempt=exempt, missing=missing)
-
+        _check(limits, policies, name, budget, on_outage)
         self.named = policies is not None or name is not None
-        self._policy, self._policies = policy, policies if policies is not None else [policy(name or "default")]
-        self._store, self._proxies, self._proxied = store, Proxies(trusted_proxies, forwarded_header), bool(trusted_proxies)
-        self._options: dict[str, Any] = {
-            "prefix": prefix,
-            "trusted_proxies": trusted_proxies,
-            "forwarded_header": forwarded_header,
-            "budget": budget,
-            "on_outage": on_outage,
-            "deny_cache": deny_cache,
-        }
-        self._hash_keys = hash_keys
+        self._policy: Callable[[str], Policy] = lambda name: Policy(
+            name, limits, key=key, cost=cost, exempt=exempt, missing=missing
+        )
+        self._policies: Sequence[Policy] = policies if policies is not None else [self._policy(name or "default")]
+        self._store, self._hash_keys = store, hash_keys
+        self._proxies, self._proxied = Proxies(trusted_proxies, forwarded_header), bool(trusted_proxies)
+        self._options: dict[str, Any] = {"prefix": prefix, "budget": budget, "on_outage": on_outage, "deny_cache": deny_cache}
+        self._options |= {"trusted_proxies": trusted_proxies, "forwarded_header": forwarded_header}
         self._enforcers: dict[tuple[int, Any, Any], tuple[Any, Enforcer]] = {}
         prepared = prepare(self._policies, name="default", prefix=prefix, unnamed=False)
-        if store is not None:
-            self._opened(
-                store, "default", self._policies, hash_keys
-            )  # a store that cannot be is said here, not at the first request
-        labels = [one.policy.name if self.named else "" for one in prepared]
-        self.__ratekit__ = tuple(
-            Standing(label, one.policy.limits, store, bare=True) for label, one in zip(labels, prepared, strict=True)
-        )
+        if store is not None:  # a store that cannot be is said here, not at the first request
+            self._opened(store, "default", self._policies, hash_keys)
+        policies = [one.policy for one in prepared]
+        self.__ratekit__ = tuple(Standing(one.name if self.named else "", one.limits, store, bare=True) for one in policies)
 
     async def __call__(self, connection: HTTPConnection, response: Response) -> Decision | None:
         """The dependency: raises RateLimitExceeded, which is answered 429."""
@@ -205,6 +186,15 @@ class RateLimit:
             ),
             native=connection,
         )
+
+
+def _check(limits: Any, policies: Any, name: str | None, budget: Any, on_outage: Any) -> None:
+    if bool(limits) is (policies is not None):
+        raise ConfigurationError("RateLimit: write limits, as in RateLimit('10/minute'), or policies=[Policy(...)], one of the two")
+    if policies is not None and name is not None:
+        raise ConfigurationError(f"RateLimit: policies have names of their own: leave name {name!r} out")
+    check_budget(budget)
+    check_outage(on_outage)
 
 
 def _noted(own: Visit, around: Visit | None) -> Visit:
