@@ -64,9 +64,9 @@ class Limiter:
     `limits` are texts or Limits; one hit is charged to all of them or to none. `store` is a URL or a store object. Limiters of one
     `name` (and `prefix`, and store) count together.
 
-    For a remote store: `budget` is the seconds that a decision may take (None: the store's own, 0.05 for Redis). When they are
-    spent, or the store is known to be away, `on_outage` decides: "local" (this process's memory, from the last known state),
-    "open", or "closed" (StoreUnavailable). A refusal is remembered for at most `deny_cache` seconds (0: not at all).
+    For a remote store: `budget` is the seconds that a decision may take (None: the store's own, 0.05 for Redis, 1.0 for Upstash).
+    When they are spent, or the store is known to be away, `on_outage` decides: "local" (this process's memory, from the last known
+    state), "open", or "closed" (StoreUnavailable). A refusal is remembered for at most `deny_cache` seconds (0: not at all).
 
     Raises ConfigurationError for what cannot be.
 
