@@ -208,11 +208,10 @@ def telling(send: Send, visit: Visit, refused: Decision | None = None) -> Send:
         if not visit.started and message["type"] in STARTS:
             visit.started = True
             if fields := visit.fields():
-                theirs = [*message.get("headers", ())]
-                # An own answer to a refusal may say when by itself.
-                if refused is not None:
-                    theirs += for_own(refused, visit, {name.lower() for name, _ in theirs})
-                message = {**message, "headers": theirs + fields}
+                theirs = message.get("headers", ())
+                if refused is not None:  # an own answer may say when by itself
+                    fields = for_own(refused, visit, {name.lower() for name, _ in theirs}) + fields
+                message = {**message, "headers": [*theirs, *fields]}
         return send(message)
 
     return send_telling
