@@ -25,6 +25,8 @@ TOOLS = [
     "http-sf>=1.0",
     "uvicorn>=0.34",
     "websockets>=14.0",
+    "typer>=0.15",
+    "rich>=13.9",
 ]
 """What the tests of adapters need; none of it is a framework."""
 OTHERS = {
@@ -58,7 +60,7 @@ ADAPTERS = {
     "fastapi": Adapter("fastapi", "tests/fastapi", OTHERS["tests/fastapi"], ["python-multipart>=0.0.20"]),
     "django": Adapter("django", "tests/django", OTHERS["tests/django"], []),
     "drf": Adapter("drf", "tests/django", ["test_django_example.py"], []),
-    "flask": Adapter("flask", "tests/flask", OTHERS["tests/flask"], []),
+    "flask": Adapter("flask", "tests/flask", OTHERS["tests/flask"], ["asgiref>=3.2"]),
 }
 FRAMEWORKS = ("fastapi", "django", "djangorestframework", "flask", "starlette")
 
@@ -72,11 +74,11 @@ def frameworks(extra: str, *, oldest: bool) -> list[str]:
     return [f"{name}=={version}" if oldest else name for name, version in named.items() if name in FRAMEWORKS]
 
 
-def run(*words: object, quiet: bool = True) -> str:
-    """A command's output; SystemExit with all of it if the command fails."""
+def run(*words: object) -> str:
+    """A command's output; RuntimeError with the end of it if the command fails."""
     done = subprocess.run([*map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, words))}\n{done.stdout[-6000:]}")
+        raise RuntimeError(f"{' '.join(map(str, words))}\n{done.stdout[-6000:]}")
     return done.stdout.strip()
 
 
@@ -96,17 +98,24 @@ def world(name: str, directory: Path, *, oldest: bool) -> str:
     return f"{' '.join(wanted) or 'no framework'}: {'; '.join(words)}"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("adapters", nargs="*", choices=[*ADAPTERS, []], help="all of them by default")
     parser.add_argument("--only", choices=["oldest", "newest"])
     options = parser.parse_args()
+    failed = []
     with tempfile.TemporaryDirectory() as directory:
         for name in options.adapters or ADAPTERS:
             for age in ("newest",) if not ADAPTERS[name].extra else ("oldest", "newest"):
                 if options.only in (None, age):
-                    print(world(name, Path(directory) / f"{name}-{age}", oldest=age == "oldest"), flush=True)
+                    try:
+                        print(world(name, Path(directory) / f"{name}-{age}", oldest=age == "oldest"), flush=True)
+                    except RuntimeError as error:
+                        failed.append(f"{name}, {age}")
+                        print(error, flush=True)
+    print(f"failed: {'; '.join(failed)}" if failed else "every adapter works alone with its own framework")
+    return bool(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
