@@ -2,6 +2,7 @@
 Limit: a quota per period, and its text form.
 
     100/minute      10/15s      5 per 2 hours      100/minute burst 20      1000/hour sliding_window buckets 30 name hourly
+    1000 per calendar month Europe/Berlin
 
 The text is read strictly: what is not understood is an error that says what would be right. Nothing is guessed.
 """
@@ -14,6 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from ratekit.errors import ConfigurationError
+from ratekit.zones import CALENDAR, HOUR, zone_of
 
 MOST: Final = 1_000_000_000
 """The greatest quota, burst and cost."""
@@ -23,6 +25,8 @@ CENTURY: Final = 36_525 * 86_400_000_000
 """The longest time in microseconds for a token bucket to fill: one hundred years."""
 MOST_BUCKETS: Final = 10_000
 
+LENGTHS: Final = {**CALENDAR, "hour": HOUR}
+"""Milliseconds of the calendar's units, of the longest one each."""
 ALGORITHM_NAMES: Final = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 
 _UNITS: Final = {
@@ -67,6 +71,8 @@ class Limit:
     burst: int | None
     buckets: int
     name: str | None
+    unit: str | None
+    zone: str | None
 
     def __init__(
         self,
@@ -91,13 +97,33 @@ class Limit:
         _check_whole("buckets", buckets, MOST_BUCKETS, least=2)
         if buckets != 60 and algorithm != "sliding_window":
             raise ConfigurationError(f"{algorithm} has no buckets; leave buckets {buckets!r} out, or write sliding_window")
-        if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
-            raise ConfigurationError(f"name {name!r}: write 1 to 64 printable ASCII characters, no space and no semicolon")
-        values = (quota, _milliseconds(per), algorithm, burst, buckets, name)
-        for attribute, value in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, attribute, value)
+        _check_name(name)
+        self._set(quota, _milliseconds(per), algorithm, burst, buckets, name, None, None)
         if burst is not None and burst * self.period_ms * 1000 > CENTURY * quota:
             raise ConfigurationError(f"'{self}' takes more than 100 years to fill; write a smaller burst or a shorter period")
+
+    def _set(self, *values: object) -> None:
+        for attribute, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, attribute, value)
+
+    @classmethod
+    def calendar(cls, quota: int, unit: str, *, tz: str = "UTC", name: str | None = None) -> "Limit":
+        """
+        At most `quota` units in each hour, day, week (from Monday), month or year of a time zone's calendar.
+
+        `algorithm` is then "calendar", `unit` and `zone` say which, and `per` is the length of the longest one. Raises
+        ConfigurationError for an unknown unit or time zone.
+
+        >>> str(Limit.calendar(1000, "month", tz="Europe/Berlin"))
+        '1000 per calendar month Europe/Berlin'
+        """
+        _check_whole("quota", quota, MOST)
+        if unit not in LENGTHS:
+            raise ConfigurationError(f"calendar unit {unit!r}: write one of {', '.join(LENGTHS)}")
+        _check_name(name)
+        limit = object.__new__(cls)
+        limit._set(quota, LENGTHS[unit], "calendar", None, 60, name, unit, zone_of(tz).key)
+        return limit
 
     @property
     def per(self) -> float:
@@ -147,7 +173,9 @@ class Limit:
 
     def __str__(self) -> str:
         words = [f"{self.quota}/{_period_text(self.period_ms)}"]
-        if self.algorithm != "sliding_window" and (self.algorithm != "token_bucket" or self.burst == self.quota):
+        if self.unit is not None:
+            words = [f"{self.quota} per calendar {self.unit} {self.zone}"]
+        elif self.algorithm != "sliding_window" and (self.algorithm != "token_bucket" or self.burst == self.quota):
             words.append(self.algorithm)
         if self.burst is not None and self.burst != self.quota:
             words.append(f"burst {self.burst}")
@@ -172,6 +200,11 @@ def limits_of(limits: str | Limit | Sequence[str | Limit]) -> tuple[Limit, ...]:
 def _check_whole(what: str, value: object, most: int, least: int = 1) -> None:
     if type(value) is not int or not least <= value <= most:
         raise ConfigurationError(f"{what} {value!r}: write a whole number from {least} to {most}")
+
+
+def _check_name(name: object) -> None:
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ConfigurationError(f"name {name!r}: write 1 to 64 printable ASCII characters, no space and no semicolon")
 
 
 def _milliseconds(per: float | timedelta) -> int:
@@ -205,6 +238,8 @@ def _parse(text: str) -> Limit:
     if rate is None:
         raise ConfigurationError("write a quota per period, such as '5/minute', '10/15s' or '5 per 2 hours'")
     quota = _number("quota", rate["quota"])
+    if rate["period"] == "calendar":
+        return _parse_calendar(quota, rate["options"].split())
     milliseconds = _parse_period(rate["period"], quota)
     options = _parse_options(rate["options"].split())
     return Limit(
@@ -217,6 +252,16 @@ def _parse(text: str) -> Limit:
     )
 
 
+def _parse_calendar(quota: int, words: list[str]) -> Limit:
+    unit, *rest = words or [""]
+    name = None
+    if len(rest) > 1 and rest[-2] == "name":
+        *rest, _, name = rest
+    if len(rest) > 1:
+        raise ConfigurationError(f"{' '.join(rest)!r} is not understood; write a time zone, such as Europe/Berlin, or 'name NAME'")
+    return Limit.calendar(quota, unit, tz=rest[0] if rest else "UTC", name=name)
+
+
 def _number(what: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,10}", text):
         raise ConfigurationError(f"{what} {text!r}: write a whole number from 1 to {MOST}")
@@ -227,9 +272,13 @@ def _parse_period(text: str, quota: int) -> int:
     period = _PERIOD.fullmatch(text)
     unit = period["unit"] if period else text.lstrip("0123456789 ")
     if unit in ("month", "months", "mo"):
-        raise ConfigurationError(f"a month has no fixed length; write '{quota}/30 days' for a fixed one")
+        raise ConfigurationError(
+            f"a month has no fixed length; write '{quota}/30 days' for a fixed one, or '{quota} per calendar month'"
+        )
     if unit in ("year", "years", "y"):
-        raise ConfigurationError(f"a year has no fixed length; write '{quota}/365 days' for a fixed one")
+        raise ConfigurationError(
+            f"a year has no fixed length; write '{quota}/365 days' for a fixed one, or '{quota} per calendar year'"
+        )
     if unit not in _UNITS:
         raise ConfigurationError(f"unknown unit {unit!r}; the units are {_UNIT_LIST}")
     count = int(period["count"] or 1) if period else 0

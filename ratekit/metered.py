@@ -187,7 +187,7 @@ def maybe_near(limits: Sequence[Limit]) -> tuple[int, Callable[[Decision], bool]
     edge = -(-limit.capacity * NEAR[0] // NEAR[1])
     if limit.algorithm == "sliding_window":  # (fits, used, ...) or (used, first, now)
         return edge, lambda decision: decision[4][0] >= edge or (len(decision[4]) == 5 and decision[4][1] >= edge)
-    if limit.algorithm == "fixed_window":  # (fits, used, left) or (state, now)
+    if limit.algorithm in ("fixed_window", "calendar"):  # (fits, used, left) or (state, now)
         return edge, lambda decision: (decision[4][1] if len(decision[4]) == 3 else decision[4][0] & MASK) >= edge
     if limit.algorithm == "token_bucket":  # (fits, whole, rest, N, period), whole 0 in memory, or the debt alone
         owed, whole = edge * limit.period, edge * limit.period // limit.quota

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.algorithms.fixed_window import FixedWindow
 from ratekit.algorithms.rule import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Mark, Rule
 from ratekit.algorithms.sliding_counter import SlidingCounter
@@ -21,6 +22,7 @@ ALGORITHMS: Final[Mapping[str, Callable[[Limit], Rule]]] = {
     "sliding_window": SlidingWindow,
     "sliding_counter": SlidingCounter,
     "token_bucket": TokenBucket,
+    "calendar": CalendarQuota,
 }
 
 

@@ -19,6 +19,7 @@ def promised(limit: Limit) -> int:
         "sliding_window": limit.quota,
         "sliding_counter": 2 * limit.quota,
         "token_bucket": limit.quota + limit.capacity,
+        "calendar": 2 * limit.quota,
     }[limit.algorithm]
 
 
@@ -29,6 +30,7 @@ def state_bytes(limit: Limit) -> int:
         "sliding_window": 12 * (min(limit.quota, limit.buckets) + 1),
         "sliding_counter": 17,
         "token_bucket": 23,
+        "calendar": len(str(limit.quota)),
     }[limit.algorithm]
 
 
@@ -85,5 +87,6 @@ def _why(limit: Limit) -> str:
         "fixed_window": ": the end of one window and the start of the next",
         "sliding_window": ", whatever the arrivals",
         "sliding_counter": ": the last window is taken as evenly spread",
+        "calendar": ": the end of one and the start of the next",
         "token_bucket": ": a full burst and what is refilled meanwhile",
     }[limit.algorithm]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND
 from ratekit.decision import Seen
+from ratekit.errors import ConfigurationError
 from ratekit.kv.writer import MOST, Object, Objects
 from ratekit.stores.memory import Clock, monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
@@ -33,7 +34,10 @@ class SingleWriterStore:
         self.objects = Objects(clock, woken=self._wake, most=most)
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
-        """A function that hits every limit of `plan` at once."""
+        """A function that hits every limit of `plan` at once. Raises ConfigurationError for limits by the calendar."""
+        for rule, _ in plan:
+            if rule.limit.unit is not None:
+                raise ConfigurationError(f"'{rule.limit}': an object's clock knows no dates; write a period, such as '5/30 days'")
         return partial(hit, self, plan)
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
+from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.decision import Decision, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Cells, Command, Job
@@ -69,6 +70,7 @@ class MemoryStore:
         if len(plan) > 1:
             return partial(hit, self, plan)
         rule, space = plan[0]
+        rule = self._dated(rule)
         with self._lock:
             table = self._tables.of(rule, space)
         return _single(self, rule, table)
@@ -78,12 +80,14 @@ class MemoryStore:
         if len(plan) > 1:
             return otherwise
         rule, space = plan[0]
+        rule = self._dated(rule)
         with self._lock:
             table = self._tables.of(rule, space)
         return _shortest(self, rule, table, otherwise)
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`."""
+        asks = [ask if ask.rule.limit.unit is None else ask._replace(rule=self._dated(ask.rule)) for ask in asks]
         with self._lock:
             now, tables = self._clock(), self._tables
             places = [tables.place(tables.of(ask.rule, ask.space), ask.identity, now) for ask in asks]
@@ -110,6 +114,7 @@ class MemoryStore:
 
     def put(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, ago: int) -> None:
         """Take over what was seen of a key elsewhere, `ago` microseconds before now."""
+        rule = self._dated(rule)
         with self._lock:
             now = self._clock()
             state = rule.restore(seen, now - ago)
@@ -133,6 +138,10 @@ class MemoryStore:
             self._tables.clear()
             for compiled in list(self._compiled):
                 compiled.retime(clock)  # type: ignore[attr-defined]
+
+    def _dated(self, rule: Rule) -> Rule:
+        """The rule itself; one of the calendar is told what this clock's instants are there."""
+        return rule.shifted(self._epoch) if isinstance(rule, CalendarQuota) else rule
 
     def now(self) -> int:
         """Microseconds of this store's clock."""

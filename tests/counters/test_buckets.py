@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ratekit.counters.buckets import CALENDAR, Calendar, Every, buckets_of, started
+from ratekit.counters.buckets import Every, buckets_of, started
+from ratekit.zones import CALENDAR, Calendar
 
 ZONES = {
     "Europe/Berlin": "2027-03-28 2027-10-31",

@@ -8,6 +8,7 @@ call, so a rule that is not asked for would cost each call a microsecond.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from hashlib import sha1
@@ -16,6 +17,7 @@ from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
 from ratekit.algorithms import ALGORITHMS, SPEND, Mark, Rule
+from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
@@ -34,6 +36,9 @@ COUNT: Final = 6
 
 MOST_TOGETHER: Final = 512
 """Hits in one command, so that none keeps the server from others for long."""
+
+Clock = Callable[[], int]
+"""Microseconds since 1970, for tests."""
 
 Rules = frozenset[str]
 """The names of the rules that a script is to know."""
@@ -108,12 +113,22 @@ NOTHING: Final = Label("[]", 0, 0, frozenset(), ())
 """The label of a hit on no limit at all."""
 
 
-def packed(asks: Sequence[Ask]) -> Parcel:
+def dated(rule: Rule, clock: Clock | None) -> Rule:
+    """
+    A rule of the calendar with the starts around now, by the clock that a test gave the store, else by this machine's: the store's
+    own picks among them. Any other rule is itself.
+    """
+    if not isinstance(rule, CalendarQuota):
+        return rule
+    return rule.at(time.time_ns() // 1_000_000 if clock is None else clock() // 1000)
+
+
+def packed(asks: Sequence[Ask], clock: Clock | None = None) -> Parcel:
     """A hit as a parcel."""
     if not asks:
         return (), NOTHING
     keys = [ask.space.key(ask.identity) for ask in asks]
-    return keys, label_of(tuple([(ask.rule, ask.mode, ask.cost, ask.mark) for ask in asks]))
+    return keys, label_of(tuple([(dated(ask.rule, clock), ask.mode, ask.cost, ask.mark) for ask in asks]))
 
 
 def words(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> list[str]:
@@ -205,10 +220,11 @@ def _parts(label: Label, row: Seen) -> list[Decision]:
 class Route:
     """A limiter's plan, compiled for the wire: what is the same for each of its hits is made once."""
 
-    __slots__ = ("_ends", "_one", "_plan", "labels")
+    __slots__ = ("_clock", "_ends", "_lasting", "_one", "_plan", "labels")
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
+        self._plan, self._clock = plan, clock
+        self._lasting = not any(isinstance(rule, CalendarQuota) for rule, _ in plan)
         self._ends = [(space.head, space.tail) for _, space in plan]
         self._one = self._ends[0] if len(plan) == 1 else None
         self.labels: dict[tuple[int, int], Label] = {}
@@ -233,7 +249,7 @@ class Route:
         """The label of a hit on every limit of the plan."""
         label = self.labels.get((cost, mode))
         if label is None:
-            label = label_of(tuple([(rule, mode, cost, (0, 0)) for rule, _ in self._plan]))
-            if len(self.labels) < 1000:
+            label = label_of(tuple([(dated(rule, self._clock), mode, cost, (0, 0)) for rule, _ in self._plan]))
+            if len(self.labels) < 1000 and self._lasting:
                 self.labels[cost, mode] = label
         return label

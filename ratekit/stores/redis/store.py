@@ -52,7 +52,7 @@ class RedisStore:
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, call = Route(plan), self._trips.call
+        route, call = Route(plan, self.clock), self._trips.call
         parcel, decision, seconds = route.parcel, route.decision, self._budget if budget is None else budget
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
@@ -63,7 +63,7 @@ class RedisStore:
 
     def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
         """A function that hits every limit of `plan` for many identities, in one trip for each MOST_TOGETHER of them."""
-        route, call, seconds = Route(plan), self._trips.call, self._budget if budget is None else budget
+        route, call, seconds = Route(plan, self.clock), self._trips.call, self._budget if budget is None else budget
 
         def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
             label, answers = route.label(cost, SPEND), []
@@ -76,7 +76,7 @@ class RedisStore:
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, one round trip: all-or-nothing over `asks`."""
-        return seens(asks, *self._trips.call((packed(asks),), self._budget if budget is None else budget))
+        return seens(asks, *self._trips.call((packed(asks, self.clock),), self._budget if budget is None else budget))
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
@@ -133,7 +133,7 @@ class AsyncRedisStore:
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, lines, running = Route(plan), self._lines, asyncio.get_running_loop
+        route, lines, running = Route(plan, self.clock), self._lines, asyncio.get_running_loop
         keys, labels, label = route.keys, route.labels, route.label
         own = None if budget == self._budget else budget
 
@@ -145,7 +145,7 @@ class AsyncRedisStore:
 
     def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
         """A function that hits every limit of `plan` for many identities, in one trip for each MOST_TOGETHER of them."""
-        route, own = Route(plan), None if budget == self._budget else budget
+        route, own = Route(plan, self.clock), None if budget == self._budget else budget
 
         async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
             label, ride = route.label(cost, SPEND), self._line().ride
@@ -159,7 +159,7 @@ class AsyncRedisStore:
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""
-        keys, label = packed(asks)
+        keys, label = packed(asks, self.clock)
         reply, at = await self._line().ride([*keys], label, 1, "reply", None if budget == self._budget else budget)
         return seens(asks, reply, at)
 

@@ -81,7 +81,7 @@ class UpstashStore:
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, run, seconds = Route(plan), self._thread.run, self._budget if budget is None else budget
+        route, run, seconds = Route(plan, self.clock), self._thread.run, self._budget if budget is None else budget
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
             parcel = route.parcel(identity, cost, mode)
@@ -99,7 +99,7 @@ class UpstashStore:
         seconds = self._budget if budget is None else budget
 
         async def ask(line: Line) -> Reply:
-            return await line.call(packed(asks), looks=_looks(asks), budget=seconds)
+            return await line.call(packed(asks, self.clock), looks=_looks(asks), budget=seconds)
 
         return seens(asks, *self._thread.run(ask, seconds))
 
@@ -160,7 +160,7 @@ class AsyncUpstashStore:
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        route, line = Route(plan), self._line
+        route, line = Route(plan, self.clock), self._line
 
         async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
             reply, at = await line().call(route.parcel(identity, cost, mode), looks=mode == LOOK, budget=budget)
@@ -170,7 +170,7 @@ class AsyncUpstashStore:
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit, together with all others that wait: all-or-nothing over `asks`."""
-        return seens(asks, *await self._line().call(packed(asks), looks=_looks(asks), budget=budget))
+        return seens(asks, *await self._line().call(packed(asks, self.clock), looks=_looks(asks), budget=budget))
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
@@ -210,7 +210,8 @@ class AsyncUpstashStore:
 async def _counted(line: Line, jobs: Sequence[Job], seconds: float | None) -> list[Any]:
     labels = [label_for(command) for _, command in jobs]
     asked = [
-        line.call(((key,), label), looks=command.looks and not command.primary, budget=seconds) for (key, command), label in zip(jobs, labels, strict=True)
+        line.call(((key,), label), looks=command.looks and not command.primary, budget=seconds)
+        for (key, command), label in zip(jobs, labels, strict=True)
     ]
     replies = await asyncio.gather(*asked)
     return [counts(label, reply, at, 1)[0] for label, (reply, at) in zip(labels, replies, strict=True)]
