@@ -23,7 +23,7 @@ def owes(visit: Visit) -> bool:
     return getattr(visit, "owed", None) is not None
 
 
-def settle(visit: Visit, response: HttpResponseBase) -> None:
+def settle(visit: Visit, response: Any) -> None:
     """Charge for a response: at once, or when the last of its stream was taken, or nobody takes it any more."""
     if not owes(visit):
         return
@@ -33,7 +33,7 @@ def settle(visit: Visit, response: HttpResponseBase) -> None:
         visit.around.settle(visit, _seen(visit, response, complete=True))
 
 
-async def settle_async(visit: Visit, response: HttpResponseBase) -> None:
+async def settle_async(visit: Visit, response: Any) -> None:
     """`settle`, awaited."""
     if not owes(visit):
         return

@@ -131,7 +131,7 @@ def policies_of(settings: Settings) -> Iterator[Known]:
     for limited in DECORATED:
         for view, label in limited.views.items() if limited.plain else ():
             for policy in limited.policies(settings, label):
-                space = limited.namespace(view).get("name", name)
+                space = {"name": name, **limited.namespace(view)}["name"]
                 yield Known(view, policy, plan_of(policy.limits, prefix=prefix, name=space, policy=policy.name))
 
 
