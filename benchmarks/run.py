@@ -25,7 +25,19 @@ import report
 from measure import Row, measure
 
 HERE = Path(__file__).parent
-MODULES = ("memory", "redis_async", "redis_sync", "scripts", "trips", "asgi", "uvicorn_wrk", "connections", "counters", "django_web")
+MODULES = (
+    "memory",
+    "redis_async",
+    "redis_sync",
+    "scripts",
+    "trips",
+    "asgi",
+    "uvicorn_wrk",
+    "connections",
+    "counters",
+    "metrics_on",
+    "django_web",
+)
 
 # Rows, by words in their names, and what of ratekit they wait for: a name, and an argument that it takes. Until it is there they
 # are listed as not built yet.

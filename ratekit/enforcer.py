@@ -28,6 +28,7 @@ from ratekit.keys import Proxies
 from ratekit.limit import Limit
 from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
+from ratekit.rehearsal import each_of, rehearse
 from ratekit.request import Request
 from ratekit.stores.memory import AsyncMemoryStore, MemoryStore
 from ratekit.stores.naming import canonical
@@ -139,6 +140,7 @@ class Enforcer:
         if self._tallies:
             decides, timed = metered.async_decides if self._awaited else metered.decides, bool(self._gates)
             limits = {prepared.policy.name: prepared.policy.limits for prepared in self._policies}
+            self._counts = {name: metered.counter(self._tallies[name], some, timed=timed) for name, some in limits.items()}
             self._hits = {name: decides(self._tallies[name], hit, limits[name], timed=timed) for name, hit in self._hits.items()}
 
     def _straight(self, only: Prepared, store: Any) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
@@ -242,10 +244,10 @@ class Enforcer:
             return [], []  # what only rehearses harms nobody
         if shadows:
             names, plans = [claim.prepared.policy.name for claim in shadows], [claim.prepared.plan for claim in shadows]
-            seen = metered.rehearse(self._shadows, names, plans, rehearsed, seen)
+            seen = rehearse(self._shadows, names, plans, rehearsed, seen)
         decisions = decisions_of(asks, seen)
         if self._tallies:
-            self._tell(claims, metered.each_of([claim.prepared.plan for claim in claims], decisions), began)
+            self._tell(claims, each_of([claim.prepared.plan for claim in claims], decisions), began)
         if self.charges and all(decisions):
             visit.owed = owed_of(claims, asks, seen)
         if parts:
@@ -254,11 +256,9 @@ class Enforcer:
         return claims, decisions
 
     def _tell(self, claims: Sequence[Claim], decisions: Iterable[Decision], began: int) -> None:
+        passed = perf_counter_ns() - began
         for claim, decision in zip(claims, decisions, strict=True):
-            tally = self._tallies[claim.prepared.policy.name]
-            metering.count(tally, decision)
-            if self._gates:
-                metering.took(tally, perf_counter_ns() - began)
+            self._counts[claim.prepared.policy.name](decision, passed)
 
     def answer_to(self, error: Exception, visit: Visit) -> Refused:
         """What the client is told of an error; each kind of fault is logged once."""

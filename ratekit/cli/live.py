@@ -13,7 +13,7 @@ from rich.live import Live
 
 from ratekit.cli.common import OUT
 
-WIDTH: Final = 24
+WIDTH: Final = 16
 """Characters of a whole bar."""
 
 Every = Annotated[float, typer.Option("--every", min=0.1, metavar="S", help="Seconds between two looks.")]
@@ -43,7 +43,7 @@ def bar(part: float) -> str:
     A part from 0 to 1 as a bar.
 
     >>> bar(0.5).count("█")
-    12
+    8
     """
     full = round(WIDTH * min(1.0, max(0.0, part)))
     return "█" * full + "·" * (WIDTH - full)

@@ -132,9 +132,10 @@ def _keys(client: Any, space: Space, most: int) -> Iterator[str]:
 def _drawn(rows: Sequence[Row], most: int) -> Table:
     refused = sum(not row.told.allows for row in rows)
     title = f"{len(rows):,} clients and limits in use, {refused:,} refused now"
-    table = Table("client", "limit", "spent", box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table = Table("client", "limit", box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("spent", no_wrap=True)
     for heading in ("", "free in"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows[:most]:
         told = row.told
         style = "bold red" if not told.allows else "yellow" if row.part >= 0.8 else None

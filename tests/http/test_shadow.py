@@ -12,8 +12,9 @@ from starlette.responses import PlainTextResponse
 from ratekit import ConfigurationError, Policy, metrics
 from ratekit.asgi import RateLimitMiddleware
 from ratekit.metering import tally_of
-from ratekit.stores import AsyncMemoryStore
-from ratekit.stores.redis import AsyncRedisStore
+from ratekit.stores import AsyncMemoryStore, MemoryStore
+from ratekit.stores.redis import AsyncRedisStore, RedisStore
+from ratekit.wsgi import RateLimitMiddleware as WSGIMiddleware
 
 URL = "redis://127.0.0.1:1/0"
 
@@ -117,3 +118,30 @@ def test_metrics_count_each_policy_of_a_request(open_store, request):
     assert counts(f"{name} two", "b") == (5, 0, 0)
     assert counts(f"{name} away", "b") == (0, 0, 2)
     assert sum(tally_of(f"{name} two", "b").latency[:-1]) == (5 if "redis" in name else 0)
+
+
+def test_threads_rehearse_and_count_the_same(redis_url, request):
+    metrics.start()
+    try:
+        for kind, store in (("memory", MemoryStore()), ("redis", RedisStore(redis_url, budget=5.0))):
+            name = f"{request.node.name} {kind}"
+            policies = [Policy("real", "8/minute"), Policy("rehearsal", "3/minute", shadow=True)]
+            app = WSGIMiddleware(hello, store=store, policies=policies, name=name, deny_cache=0)
+            with httpx.Client(transport=httpx.WSGITransport(app, remote_addr="192.0.2.7"), base_url="http://test") as client:
+                statuses = [client.get("/").status_code for _ in range(10)]
+            assert statuses == [200] * 8 + [429] * 2
+            assert tally_of(name, "rehearsal").shadow == 7
+            assert sum(tally_of(name, "real").admitted.values()) == 8
+            alone = WSGIMiddleware(hello, store=store, limits="3/minute", name=f"{name} alone")
+            with httpx.Client(transport=httpx.WSGITransport(alone, remote_addr="192.0.2.7"), base_url="http://test") as client:
+                assert [client.get("/").status_code for _ in range(5)] == [200] * 3 + [429] * 2
+            tally = tally_of(f"{name} alone", "default")
+            assert (sum(tally.admitted.values()), sum(tally.refused.values()), tally.near) == (3, 2, 1)
+            store.close()
+    finally:
+        metrics.stop()
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
