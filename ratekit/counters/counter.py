@@ -17,6 +17,7 @@ from ratekit.counters.series import Bucket, Series
 from ratekit.counters.tally import MOST, Tally
 from ratekit.counters.write_behind import AsyncWriter, Writer, check_interval
 from ratekit.errors import ConfigurationError
+from ratekit.stores.counting import Command
 from ratekit.stores.naming import Identity
 from ratekit.stores.protocol import AsyncStore, Store
 
@@ -70,6 +71,7 @@ class Counter:
         self._hint = hint_of(self._plan)
         self._place = Place(store, wait=False, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
         self._store = self._place.store
+        self._one = one_of(self._plan)
         seconds = writes_behind(self._store, write_behind, floor)
         self._writer = None if seconds is None else Writer(self._store, self._plan, seconds)
 
@@ -82,6 +84,9 @@ class Counter:
         plan, amount, key = self._plan, check_amount(amount), self._place.key(identity)
         if self._writer is not None:
             return self._writer.add(key, amount)
+        if amount == 1 and self._one is not None:
+            count: int = self._store.count(key, self._one)
+            return count
         return ask(self._store, key, lambda: plan.add(amount), plan.added, self._hint)
 
     def add_many(self, amounts: Amounts) -> list[int]:
@@ -191,6 +196,7 @@ class AsyncCounter:
         self._hint = hint_of(self._plan)
         self._place = Place(store, wait=True, name=name, prefix=prefix, tail=self._plan.label, budget=budget)
         self._store = self._place.store
+        self._one = one_of(self._plan)
         seconds = writes_behind(self._store, write_behind, floor)
         self._writer = None if seconds is None else AsyncWriter(self._store, self._plan, seconds)
 
@@ -199,6 +205,9 @@ class AsyncCounter:
         plan, amount, key = self._plan, check_amount(amount), self._place.key(identity)
         if self._writer is not None:
             return self._writer.add(key, amount)
+        if amount == 1 and self._one is not None:
+            count: int = await self._store.count(key, self._one)
+            return count
         return await async_ask(self._store, key, lambda: plan.add(amount), plan.added, self._hint)
 
     async def add_many(self, amounts: Amounts) -> list[int]:
@@ -282,6 +291,11 @@ def plan_of(per: object, keep: object, tz: object, expire: float | None, floor: 
     least = -MOST if floor is None else check_amount(floor, "floor")
     buckets, kept, life = buckets_and_life(per, keep, tz, expire)
     return Tally(least, life) if buckets is None else Series(buckets, kept, least)
+
+
+def one_of(plan: Tally | Series) -> Command | None:
+    """The command that adds one, made ready; None where it depends on the time."""
+    return plan.add(1) if isinstance(plan, Tally) or plan.buckets.period else None
 
 
 def writes_behind(store: Any, seconds: object, floor: int | None) -> float | None:
