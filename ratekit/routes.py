@@ -26,6 +26,7 @@ class Standing:
     """
     Limits that stand at a route itself: a decorator, a dependency. `store` is the one it was given, None for the middleware's. `bare`:
     it works where no middleware or adapter of ratekit is around. `function` is the name that it counts under, where a function gives it.
+    `share`: whether it is for all requests to the route, or for some.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Standing:
     store: Any = None
     bare: bool = False
     function: str = ""
+    share: Share = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def _held(endpoint: Endpoint, placed: Sequence[Placed]) -> tuple[Held, ...]:
         if seen is None or (share := policy_share(policy, seen)) == "none":
             continue
         held.append(Held(policy.name, policy.limits, share))
-    return (*held, *(Held(standing.label, standing.limits) for standing in endpoint.standing))
+    return (*held, *(Held(standing.label, standing.limits, standing.share) for standing in endpoint.standing))
 
 
 def policy_share(policy: Policy, endpoint: Endpoint) -> Share:

@@ -68,7 +68,7 @@ def _names(settings: Settings) -> list[CheckMessage]:
             found.append(Error(str(error), hint="Add it there, or correct the name.", id="ratekit.E002"))
     if apps.is_installed("rest_framework") and "ratekit.drf" in sys.modules:
         drf = sys.modules["ratekit.drf"]
-        found += [Error(text, id="ratekit.E002") for text in drf.unknown_scopes(view for _, view, _ in views(get_resolver()))]
+        found += [Error(text, id="ratekit.E002") for text in drf.unknown_scopes(view for _, view, *_ in views(get_resolver()))]
     return found
 
 

@@ -91,14 +91,16 @@ class RateLimitMiddleware:
             return None
         inner, refused = self._login.decide(request)
         noted(request, inner)
-        return None if refused is None else self._login.answer(refused, recorded(inner))
+        visit = recorded(inner)
+        return None if refused is None else self._login.answer(refused, visit)
 
     async def _admin_async(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         if not is_admin_login(request):
             return None
         inner, refused = await self._login.decide_async(request)
         noted(request, inner)
-        return None if refused is None else await self._login.answer_async(refused, recorded(inner))
+        visit = recorded(inner)
+        return None if refused is None else await self._login.answer_async(refused, visit)
 
 
 def is_admin_login(request: HttpRequest) -> bool:

@@ -5,7 +5,7 @@ A project's URLconf as `ratekit.routes` reports on it: which view has which limi
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.conf import settings as django_settings
@@ -32,7 +32,11 @@ def report_on(settings: Settings) -> Coverage:
     """The coverage of the project as it stands; raises ConfigurationError for a view that asks for a policy of no name."""
     around = any(name in MIDDLEWARE for name in django_settings.MIDDLEWARE)
     policies = [Policy("default", settings.limits)] if settings.limits is not None else list(settings.policies or ())
-    endpoints = [_endpoint(settings, path, view, around, admin) for path, view, admin in views(get_resolver())]
+    endpoints = []
+    for path, view, admin, name in views(get_resolver()):
+        login = settings.admin_login if around and admin and name == "login" else ()
+        standing = [Standing(policy.name, policy.limits, share="some") for policy in login]  # whoever sends a password
+        endpoints.append(_endpoint(settings, path, view, around, admin, standing))
     return coverage(endpoints, policies if around else (), unlimited=settings.unlimited, off=said_off())
 
 
@@ -48,14 +52,14 @@ def started(settings: Settings) -> None:
     told(report, strict=settings.strict)
 
 
-def views(resolver: Any, above: str = "/", admin: bool = False) -> Iterator[tuple[str, Any, bool]]:
-    """Every view of a URLconf, with the template of its path and whether it is the admin's."""
+def views(resolver: Any, above: str = "/", admin: bool = False) -> Iterator[tuple[str, Any, bool, str | None]]:
+    """Every view of a URLconf, with the template of its path, whether it is the admin's, and the name of its route."""
     for entry in resolver.url_patterns:
         path = above + template(entry.pattern)
         if hasattr(entry, "url_patterns"):
             yield from views(entry, path, admin or entry.app_name == "admin")
         else:
-            yield re.sub("/+", "/", path), entry.callback, admin
+            yield re.sub("/+", "/", path), entry.callback, admin, entry.name
 
 
 def template(pattern: Any) -> str:
@@ -78,12 +82,12 @@ def template(pattern: Any) -> str:
     return plain if text[len(plain) :] in ends else plain + _OPEN
 
 
-def _endpoint(settings: Settings, path: str, view: Any, around: bool, admin: bool) -> Endpoint:
+def _endpoint(settings: Settings, path: str, view: Any, around: bool, admin: bool, login: Iterable[Standing]) -> Endpoint:
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
     known = [name for name in getattr(cls, "http_method_names", ()) if name not in ("head", "options", "trace")]
     names = getattr(view, "actions", None) or {name: name for name in known if hasattr(cls, name)}
     found = [view, *(getattr(cls, handler) for handler in names.values() if hasattr(cls, handler))]
-    standing = [one for part in found for one in _standing(settings, part, cls or view)]
+    standing = [*login, *(one for part in found for one in _standing(settings, part, cls or view))]
     return Endpoint(path, tuple(sorted(name.upper() for name in names)), (*standing, *_throttles(cls)), around, own=admin)
 
 

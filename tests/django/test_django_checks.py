@@ -117,6 +117,13 @@ def test_the_report_lists_every_view_with_the_limits_at_it():
     assert rows["GET|POST /one-method/"] == ["OneMethod: 1/minute"]
 
 
+def test_the_report_shows_the_admins_login_limit_at_every_admin_site_and_nowhere_else():
+    with override_settings(RATEKIT={**NAMED, "ADMIN_LOGIN": "3/minute"}):
+        rows = {str(endpoint): [str(one) for one in held] for endpoint, held in report_on(current()).rows}
+    limited = sorted(route for route, held in rows.items() if "admin-login: 3/minute (some requests)" in held)
+    assert limited == ["/admin/login/", "/second/login/"]
+
+
 @pytest.mark.parametrize(
     ("route", "is_called"),
     [

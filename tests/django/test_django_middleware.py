@@ -141,7 +141,9 @@ def test_the_admins_login_is_protected_by_one_setting_on_every_admin_site(projec
     client = project(ADMIN_LOGIN="2/minute")
     wrong = {"username": "ann", "password": "wrong"}
     assert client.get("/admin/login/").status_code == 200
-    assert [client.post("/admin/login/", wrong).status_code for _ in range(2)] == [200, 200]
+    tried = [client.post("/admin/login/", wrong) for _ in range(2)]
+    assert [answer.status_code for answer in tried] == [200, 200]
+    assert [answer.headers["RateLimit"] for answer in tried] == ['"admin-login";r=1;t=60', '"admin-login";r=0;t=60']
     refused = client.post("/second/login/", wrong)
     assert refused.status_code == 429
     assert refused.headers["RateLimit-Policy"] == '"admin-login";q=2;w=60'
