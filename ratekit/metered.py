@@ -8,6 +8,7 @@ part of the decision that can be measured.
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from operator import itemgetter
 from typing import Any, Final
 
@@ -137,25 +138,33 @@ def decides(
 def async_decides(tally: Tally, decide: Callable[..., Any], limits: Sequence[Limit], *, timed: bool = True) -> Callable[..., Any]:
     """`decides`, awaited; what is done is written out, because among many tasks a call would be a hundredth of the decision."""
     done, (edge, maybe) = counter(tally, limits, timed=False), maybe_near(limits)
-    admitted, latency, now, items, turn = tally.admitted, tally.latency, _now, itemgetter(0, 4, 5), [-1]
+    admitted, latency, now, items, turn = (
+        tally.admitted,
+        tally.latency,
+        _now,
+        itemgetter(0, 4, 5),
+        cycle((timed, *(False,) * SAMPLED)),
+    )
+
+    if not timed:  # in memory the second item says less
+        edge = -1
 
     async def counted(identity: Any, cost: int, mode: int) -> Decision:
         if mode != SPEND:
             looked: Decision = await decide(identity, cost, mode)
             return looked
-        turn[0] += 1
-        began = 0 if turn[0] & SAMPLED else now()
+        began = now() if next(turn) else 0
         try:
             decision: Decision = await decide(identity, cost, mode)
         except StoreError:
             tally.unavailable += 1
             raise
-        if began and timed:
+        if began:
             passed = now() - began
             latency[bisect_left(BOUNDS, passed)] += 1
             latency[-1] += passed
         allowed, seen, source = items(decision)
-        if allowed and timed and source == "store":
+        if allowed and source == "store":
             admitted["store"] += 1
             if seen[1] >= edge and maybe(decision):
                 look(tally, decision)
