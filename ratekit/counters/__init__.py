@@ -3,8 +3,10 @@ Counters: they never refuse, they only count; and ConcurrencyLimiter beside them
 """
 
 from ratekit.counters.backlog import Behind
-from ratekit.counters.concurrency import AsyncConcurrencyLimiter, ConcurrencyLimiter
-from ratekit.counters.counter import AsyncCounter, Counter
+from ratekit.counters.concurrency import ConcurrencyLimiter
+from ratekit.counters.concurrency_async import AsyncConcurrencyLimiter
+from ratekit.counters.counter import Counter
+from ratekit.counters.counter_async import AsyncCounter
 from ratekit.counters.holding import ConcurrencyExceeded, Lease
 from ratekit.counters.leaderboard import AsyncLeaderboard, Leaderboard
 from ratekit.counters.ranking import Entry

@@ -23,11 +23,12 @@ def buckets_and_life(per: object, keep: object, tz: object, expire: object) -> t
         if keep is not None or tz is not None:
             raise ConfigurationError("keep and tz are for counters with buckets of time: write per='minute', keep=60")
         return None, 0, life_of(expire)
+    buckets = buckets_of(per, tz)
     if keep is None:
         raise ConfigurationError(f"per {per!r} needs keep, the number of buckets that are kept: write keep=60")
     if expire != QUARTER:
         raise ConfigurationError("a counter with per and keep is forgotten when its buckets are over: leave expire out")
-    return buckets_of(per, tz), check_keep(keep), 0
+    return buckets, check_keep(keep), 0
 
 
 def life_of(expire: object) -> int:
