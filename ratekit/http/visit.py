@@ -53,9 +53,10 @@ class Visit:
     @property
     def request(self) -> Request:
         """The request as policies see it."""
-        if self._request is None:
-            self._request = self.around.request_of(self.native)
-        return self._request
+        request = self._request
+        if request is None:
+            request = self._request = self.around.request_of(self.native)
+        return request
 
     def identity(self) -> Any:
         """The client's address, as whoever is around would count it."""

@@ -84,7 +84,7 @@ def _checked(url: str) -> str:
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in SCHEMES:
         raise ConfigurationError(
-            f"{url!r}: the schemes are {', '.join(f'{known}://' for known in SCHEMES)}; write 'redis://localhost:6379/0'"
+            f"{url!r}: write 'redis://localhost:6379/0'; the schemes are {', '.join(f'{known}://' for known in SCHEMES)}"
         )
     if scheme == "memory":
         if rest:

@@ -123,8 +123,8 @@ def _sentinels_of(target: Any, pool: Any) -> Sentinels | None:
     """The sentinels that a URL names, or that a client of `Sentinel.master_for` asks; None where there are none."""
     if isinstance(target, str):
         return _parsed(target) if target.partition("://")[0].endswith("+sentinel") else None
-    found = getattr(target, "connection_pool", None)
-    if not isinstance(found, pool):
+    found: Any = getattr(target, "connection_pool", None)
+    if found is None or not isinstance(found, pool):
         return None
     asking = [dict(client.connection_pool.connection_kwargs) for client in found.sentinel_manager.sentinels]
     addresses = tuple((one.pop("host"), one.pop("port")) for one in asking)
