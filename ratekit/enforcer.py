@@ -161,7 +161,7 @@ class Enforcer:
             except Exception as error:
                 return self.answer_to(error, visit)
             visit.lines, visit.decision = lines, decision
-            return None if decision else decision
+            return None if decision[0] else decision
 
         return at_once
 
