@@ -212,6 +212,11 @@ def test_what_cannot_be_is_said_when_the_counter_is_made(wrong):
         Counter(**wrong)
 
 
+def test_a_unit_that_is_none_is_said_before_what_else_is_missing():
+    with pytest.raises(ConfigurationError, match="per 'fortnight': write 'second'"):
+        Counter(per="fortnight")
+
+
 @pytest.mark.parametrize(
     "ask",
     [
