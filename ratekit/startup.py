@@ -21,6 +21,9 @@ log: Final = logging.getLogger("ratekit")
 
 QUIET: Final = "no limit"
 """The kind of finding that is often meant: it is said in the report, and is no warning unless it is asked for (strict)."""
+SWITCHED: Final = "off"
+"""The kind of finding that is always meant, if not by whom one thinks: a warning, also where strict. Who switches limiting off in
+an emergency, or for a run of tests, needs an application that starts."""
 
 
 def report_on(app: Any, *, unlimited: Match | None = None, processes: int | None = None) -> Coverage:
@@ -36,7 +39,8 @@ def check(app: Any, *, strict: bool = False, unlimited: Match | None = None) -> 
     Log which route has which limits, and warn of what is probably not meant: a policy that matches nothing, a decorated endpoint that
     no middleware is around, memory under several workers.
 
-    `strict` turns warnings into a ConfigurationError, and a route without a limit too, unless `unlimited` patterns name it.
+    `strict` turns warnings into a ConfigurationError, and a route without a limit too, unless `unlimited` patterns name it. That
+    RATEKIT_ENABLED=0 switches all limits off stays a warning.
 
     >>> from starlette.applications import Starlette
     >>> from starlette.routing import Route
@@ -47,9 +51,10 @@ def check(app: Any, *, strict: bool = False, unlimited: Match | None = None) -> 
 
 
 def told(report: Coverage, *, strict: bool) -> Coverage:
-    """Log a report; raises ConfigurationError for its findings if it is `strict`."""
-    if strict and report.findings:
-        raise ConfigurationError("strict: " + "; ".join(finding.text for finding in report.findings))
+    """Log a report; raises ConfigurationError for its findings if it is `strict`, but for a switch that is off."""
+    wrong = [finding.text for finding in report.findings if finding.kind != SWITCHED]
+    if strict and wrong:
+        raise ConfigurationError("strict: " + "; ".join(wrong))
     for endpoint, held in report.rows:
         log.info("rate limiting: %s: %s", endpoint, "; ".join(map(str, held)) or "no limit")
     for finding in report.findings:

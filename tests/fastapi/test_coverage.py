@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route, Router, WebSocketRoute
 
 from ratekit import AsyncLimiter, ConfigurationError, Policy, rate_limit
 from ratekit.asgi import RateLimitMiddleware
+from ratekit.errors import RateKitWarning
 from ratekit.fastapi import RateLimit, check
 from ratekit.routes import Endpoint, Placed, Standing, coverage
 from ratekit.startup import report_on
@@ -236,6 +237,21 @@ def test_strict_serves_nothing_where_nobody_runs_the_start(app, client_of):
     app.add_middleware(RateLimitMiddleware, strict=True)
     client = client_of(app)
     assert [client.get("/").status_code for _ in range(3)] == [500] * 3
+
+
+def test_strict_starts_an_application_that_is_switched_off_and_warns(app, client_of, caplog, monkeypatch):
+    monkeypatch.setenv("RATEKIT_ENABLED", "0")
+    app.add_middleware(RateLimitMiddleware, limits="1/minute", strict=True)
+    with pytest.warns(RateKitWarning, match="RATEKIT_ENABLED"), client_of(app) as client:
+        assert [client.get("/").status_code for _ in range(3)] == [200] * 3
+    said = [record.getMessage() for record in caplog.records if record.name == "ratekit" and record.levelname == "WARNING"]
+    assert said == ["rate limiting: RATEKIT_ENABLED switches all rate limiting off: unset it to limit again"]
+
+
+def test_strict_finds_what_is_wrong_also_while_limiting_is_off(app, monkeypatch):
+    monkeypatch.setenv("RATEKIT_ENABLED", "0")
+    with pytest.raises(ConfigurationError, match=r"^strict: GET / has no limit[^;]*$"):
+        check(app, strict=True)
 
 
 def test_strict_is_content_where_every_route_has_a_limit_or_is_named(app, client_of):
