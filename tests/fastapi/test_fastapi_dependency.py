@@ -307,7 +307,7 @@ def test_an_answered_request_leaves_nothing_to_the_garbage_collector(app, store,
     limited(app, "/", "9/minute", store=store)
 
     def visits():
-        return sum(isinstance(found, Visit) for found in gc.get_objects())
+        return sum(type(found) is Visit for found in gc.get_objects())
 
     with client_of(app) as client:
         client.get("/")
