@@ -53,6 +53,8 @@ class Socket:
             if not data:
                 raise redis.exceptions.ConnectionError("the server closed the connection")
             self._reader.feed(data)
+        if self._reader.has_data():  # it would be taken for the answer to the next command
+            raise redis.exceptions.ConnectionError("the server said more than it was asked")
         self._used = time.monotonic()
         return reply
 
