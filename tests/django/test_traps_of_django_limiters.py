@@ -49,7 +49,7 @@ def test_500_after_the_handler_ran_a_view_that_gives_any_response_gets_the_field
 @pytest.mark.parametrize("on_outage", ["local", "open", "closed"])
 def test_redis_down_is_a_500_it_is_not_whatever_the_setting(project, on_outage):
     """django-ratelimit: RATELIMIT_FAIL_OPEN does not catch what the cache raises. slowapi: swallow_errors does not, either."""
-    client = project(STORE="redis://127.0.0.1:1/0", LIMITS="1/minute", ON_OUTAGE=on_outage)
+    client = project(STORE="redis://127.0.0.1:1/0", LIMITS="1/minute", ON_OUTAGE=on_outage, PREFIX=f"down-{on_outage}")
     expected = {"local": [200, 429], "open": [200, 200], "closed": [503, 503]}[on_outage]
     assert statuses(client, "/", 2) == expected
 
