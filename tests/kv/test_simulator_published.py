@@ -115,4 +115,4 @@ def test_a_virtual_hour_of_eight_nodes_and_a_hundred_hits_a_second_is_simulated_
     assert world.usage["read"] == 360_000
     assert world.usage["write"] == 3_600
     assert world.refused == {429: 356_400}
-    assert time.process_time() - begun < 20
+    assert time.process_time() - begun < 60  # some 6 on a core that nobody else uses

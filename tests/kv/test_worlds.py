@@ -83,7 +83,7 @@ def test_the_textbook_s_limiter_admits_what_arrives_where_kvstore_keeps_to_the_l
     assert degraded <= 1.0
 
 
-def test_an_hour_of_eight_nodes_and_100_hits_a_second_takes_less_than_20_seconds():
+def test_an_hour_of_eight_nodes_and_100_hits_a_second_takes_seconds():
     clock = ManualClock(start=1_700_000_000 * SECOND)
     world = World(seed=1, clock=clock, log=0)
     stores = [
@@ -101,4 +101,4 @@ def test_an_hour_of_eight_nodes_and_100_hits_a_second_takes_less_than_20_seconds
                 if not store.next_tick():
                     store.tick()
     assert admitted > 100_000
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 60  # 8 on a core that nobody else uses
