@@ -10,11 +10,11 @@ it has in steps of the last one's length. Ends are whole milliseconds.
 """
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
-from ratekit.decision import NEVER, Figures, Seen
+from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 from ratekit.zones import Calendar
 
@@ -67,9 +67,9 @@ class CalendarQuota:
         """Nothing is shorter than `step`."""
         return lambda states, key, state, now, cost: None
 
-    def recall(self, cost: int, told: Any) -> Figures:
-        """Nothing is ever told."""
-        raise NotImplementedError
+    def recall(self, cost: int, told: Seen) -> Told:
+        """What `step` sees is all that could be told."""
+        return self.read(cost, told)
 
     def give(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
         """The state without a charge, if its month is not over."""
@@ -87,11 +87,11 @@ class CalendarQuota:
         _, used, left = seen
         return (-(-(now + self.shift + left) // 1000), used) if used else None
 
-    def read(self, cost: int, seen: Seen) -> Figures:
+    def read(self, cost: int, seen: Seen) -> Told:
         """From what was seen to the figures."""
         fits, used, left = seen
         wait = 0 if fits else left if cost <= self.quota else NEVER
-        return Figures(wait, max(0, self.quota - used), left, left)
+        return wait, max(0, self.quota - used), left, left
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """The end of the charged month, in microseconds of the store's clock."""

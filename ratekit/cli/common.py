@@ -16,6 +16,8 @@ from rich.console import Console
 from ratekit.errors import ConfigurationError, RateKitWarning, StoreError
 from ratekit.limit import Limit, limits_of
 from ratekit.stores.off import switched_off
+from ratekit.stores.protocol import Store
+from ratekit.stores.url import open_store
 
 OUT: Final = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 ERR: Final = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -82,6 +84,16 @@ def shared(url: str | None, command: str) -> str:
     if switched_off():
         ERR.print("note: what follows is what the store holds, also while nothing is limited")
     return url
+
+
+@contextmanager
+def opened(url: str | None, command: str) -> Iterator[Store]:
+    """The store of such a URL, for a command that asks it by itself."""
+    store = open_store(shared(url, command))
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def print_json(facts: Any) -> None:

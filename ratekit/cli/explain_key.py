@@ -13,15 +13,14 @@ from rich import box
 from rich.table import Table
 
 from ratekit.algorithms import LOOK
-from ratekit.cli.common import OUT, Json, Name, Prefix, StoreUrl, parsed, plainly, print_json, printable, seconds, shared
+from ratekit.cli.common import OUT, Json, Name, Prefix, StoreUrl, opened, parsed, plainly, print_json, printable, seconds
 from ratekit.cli.state import Key, PolicyName
 from ratekit.errors import ConfigurationError
 from ratekit.explanation import Explanation, explained
 from ratekit.limit import Limit
 from ratekit.policy_file import policies_of
 from ratekit.stores.naming import Plan, canonical, plan_of
-from ratekit.stores.protocol import hit
-from ratekit.stores.url import open_store
+from ratekit.stores.protocol import Store, hit
 
 SomeLimits = Annotated[
     list[str] | None,
@@ -30,6 +29,12 @@ SomeLimits = Annotated[
 File = Annotated[
     Path | None, typer.Option("--policies", metavar="FILE.toml", help="Explain every policy of a file instead.", show_default=False)
 ]
+
+
+def explanations(store: Store, plans: Sequence[tuple[str, Plan]], key: str) -> list[tuple[str, Explanation]]:
+    """What a store holds of one client, by policy; nothing is charged."""
+    identity = canonical(key)
+    return [(which, explained(key, hit(store, plan, identity, 1, LOOK))) for which, plan in plans]
 
 
 def explain(
@@ -48,14 +53,9 @@ def explain(
     Example: ratekit explain 192.0.2.7 --policies policies.toml --store redis://localhost:6379/0
     """
     with plainly():
-        url = shared(store, "explain")
         plans = plans_of(limit, policies, policy, prefix=prefix, name=name)
-        identity = canonical(key)
-        opened = open_store(url)
-        try:
-            found = [(which, explained(key, hit(opened, plan, identity, 1, LOOK))) for which, plan in plans]
-        finally:
-            opened.close()
+        with opened(store, "explain") as there:
+            found = explanations(there, plans, key)
         if as_json:
             print_json({"key": key, "policies": [_facts(which, one) for which, one in found]})
         else:

@@ -11,12 +11,11 @@ from rich import box
 from rich.table import Table
 
 from ratekit.algorithms import LOOK
-from ratekit.cli.common import OUT, Json, Limits, Name, Prefix, StoreUrl, parsed, plainly, print_json, printable, seconds, shared
+from ratekit.cli.common import OUT, Json, Limits, Name, Prefix, StoreUrl, opened, parsed, plainly, print_json, printable, seconds
 from ratekit.decision import Decision
 from ratekit.limiter import check_cost
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import hit
-from ratekit.stores.url import open_store
 
 Key = Annotated[
     str, typer.Argument(metavar="KEY", help="Who: the identity as it is counted (IPv6 by its /64).", show_default=False)
@@ -37,14 +36,10 @@ def peek(
 ) -> None:
     """Say how much of its limits a client has left. Nothing is charged."""
     with plainly():
-        url = shared(store, "peek")
         plan = plan_of(parsed(limit), prefix=prefix, name=name, policy=policy)
         identity, cost = canonical(key), check_cost(cost)
-        opened = open_store(url)
-        try:
-            decision = hit(opened, plan, identity, cost, LOOK)
-        finally:
-            opened.close()
+        with opened(store, "peek") as there:
+            decision = hit(there, plan, identity, cost, LOOK)
         if as_json:
             print_json({"key": key, "cost": cost, **_facts(decision), "limits": [_facts(detail) for detail in decision.details]})
         else:
@@ -62,14 +57,10 @@ def reset(
 ) -> None:
     """Make a client as new: forget all that it has spent of these limits."""
     with plainly():
-        url = shared(store, "reset")
         plan = plan_of(parsed(limit), prefix=prefix, name=name, policy=policy)
         identity = canonical(key)
-        opened = open_store(url)
-        try:
-            opened.forget([space for _, space in plan], identity)
-        finally:
-            opened.close()
+        with opened(store, "reset") as there:
+            there.forget([space for _, space in plan], identity)
         limits = [str(rule.limit) for rule, _ in plan]
         if as_json:
             print_json({"key": key, "reset": limits})

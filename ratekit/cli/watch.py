@@ -7,16 +7,12 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ratekit.algorithms import LOOK
-from ratekit.cli.common import Name, Prefix, StoreUrl, plainly, printable, seconds, shared
-from ratekit.cli.explain_key import File, SomeLimits, plans_of
+from ratekit.cli.common import Name, Prefix, StoreUrl, opened, plainly, printable, seconds
+from ratekit.cli.explain_key import File, SomeLimits, explanations, plans_of
 from ratekit.cli.live import Count, Every, bar, live
 from ratekit.cli.state import Key, PolicyName
-from ratekit.explanation import Explanation, explained
+from ratekit.explanation import Explanation
 from ratekit.metering import NEAR
-from ratekit.stores.naming import canonical
-from ratekit.stores.protocol import hit
-from ratekit.stores.url import open_store
 
 
 def watch(
@@ -36,19 +32,9 @@ def watch(
     Example: ratekit watch 192.0.2.7 --limit "100/minute" --store redis://localhost:6379/0
     """
     with plainly():
-        url = shared(store, "watch")
         plans = plans_of(limit, policies, policy, prefix=prefix, name=name)
-        identity = canonical(key)
-        opened = open_store(url)
-
-        def look() -> RenderableType:
-            found = [(which, explained(key, hit(opened, plan, identity, 1, LOOK))) for which, plan in plans]
-            return _drawn(key, found)
-
-        try:
-            live(look, every, count)
-        finally:
-            opened.close()
+        with opened(store, "watch") as there:
+            live(lambda: _drawn(key, explanations(there, plans, key)), every, count)
 
 
 def _drawn(key: str, found: list[tuple[str, Explanation]]) -> RenderableType:

@@ -145,6 +145,12 @@ class Limited:
         if not name.startswith("django.utils.decorators."):  # method_decorator tries each decorator on a dummy
             self.views[name] = label
 
+        later = self._later(view, name, label)
+        limited: Any = functools.wraps(view)(later if iscoroutinefunction(view) else self._now(view, name, label, later))
+        limited.ratekit_limits = limits
+        return limited
+
+    def _later(self, view: Any, name: str, label: str) -> Callable[..., Any]:
         async def later(*args: Any, **kwargs: Any) -> Any:
             native = _request_in(args)
             door = self._door(name, label)
@@ -167,6 +173,9 @@ class Limited:
             await settle_async(inner, response)
             return _told(response, visit, inner)
 
+        return later
+
+    def _now(self, view: Any, name: str, label: str, later: Callable[..., Any]) -> Callable[..., Any]:
         owner = getattr(getattr(view, "func", None), "__self__", None)  # of a method that method_decorator has bound
 
         def now(*args: Any, **kwargs: Any) -> Any:
@@ -192,9 +201,7 @@ class Limited:
             settle(inner, response)
             return _told(response, visit, inner)
 
-        limited: Any = functools.wraps(view)(later if iscoroutinefunction(view) else now)
-        limited.ratekit_limits = limits
-        return limited
+        return now
 
     def _stops(self, native: Any, refused: Refused | None) -> bool:
         if self._block or not (refused is None or isinstance(refused, Decision)):

@@ -83,19 +83,13 @@ def read(given: Any) -> Settings:
     >>> read({"LIMITS": "100/minute"}).store
     'memory://'
     """
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(f"settings.RATEKIT {given!r}: write a dict, such as {{'LIMITS': '100/minute'}}")
-    unknown = [name for name in given if name not in KNOWN]
-    if unknown:
-        raise ConfigurationError(f"settings.RATEKIT[{unknown[0]!r}] is not known; the names are {', '.join(KNOWN)}")
-    if given.get("LIMITS") is not None and given.get("POLICIES") is not None:
-        raise ConfigurationError("settings.RATEKIT has LIMITS and POLICIES: write the limits as one more policy, or leave them out")
+    _check_names(given)
     store = given.get("STORE")  # an empty MemoryStore is false, and is meant all the same
     policies, admin = given.get("POLICIES"), given.get("ADMIN_LOGIN")
     if isinstance(admin, str | Limit):
         admin = [Policy("admin-login", admin)]
     views = policies_of("VIEW_POLICIES", given.get("VIEW_POLICIES") or ())
-    proxies = given.get("TRUSTED_PROXIES", ()), given.get("FORWARDED_HEADER", "x-forwarded-for")
+    rest = _rest(given)
     read_in = Settings(
         store=os.environ.get("RATEKIT_STORE") or "memory://" if store in (None, "") else store,
         limits=None if given.get("LIMITS") is None else limits_of(given["LIMITS"]),
@@ -105,18 +99,8 @@ def read(given: Any) -> Settings:
         on_refused=callable_of("ON_REFUSED", given.get("ON_REFUSED")),
         strict=given.get("STRICT", False),
         unlimited=given.get("UNLIMITED"),
-        proxies=Proxies(*proxies),
-        rest={
-            "name": given.get("NAME", "default"),
-            "prefix": given.get("PREFIX", "ratekit"),
-            "trusted_proxies": proxies[0],
-            "forwarded_header": proxies[1],
-            "budget": given.get("BUDGET"),
-            "on_outage": given.get("ON_OUTAGE", "local"),
-            "deny_cache": given.get("DENY_CACHE", 1.0),
-            "headers": headers_of(given.get("HEADERS", DEFAULT)),
-            "hash_keys": given.get("HASH_KEYS", False),
-        },
+        proxies=Proxies(rest["trusted_proxies"], rest["forwarded_header"]),
+        rest=rest,
     )
     matcher_of(read_in.unlimited)
     if not isinstance(read_in.strict, bool):
@@ -126,6 +110,31 @@ def read(given: Any) -> Settings:
     if read_in.on_refused is not None and not callable(read_in.on_refused):
         raise ConfigurationError(f"settings.RATEKIT['ON_REFUSED'] {read_in.on_refused!r}: write the dotted path of a callable")
     return read_in
+
+
+def _check_names(given: Any) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"settings.RATEKIT {given!r}: write a dict, such as {{'LIMITS': '100/minute'}}")
+    unknown = [name for name in given if name not in KNOWN]
+    if unknown:
+        raise ConfigurationError(f"settings.RATEKIT[{unknown[0]!r}] is not known; the names are {', '.join(KNOWN)}")
+    if given.get("LIMITS") is not None and given.get("POLICIES") is not None:
+        raise ConfigurationError("settings.RATEKIT has LIMITS and POLICIES: write the limits as one more policy, or leave them out")
+
+
+def _rest(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an Enforcer takes as it stands."""
+    return {
+        "name": given.get("NAME", "default"),
+        "prefix": given.get("PREFIX", "ratekit"),
+        "trusted_proxies": given.get("TRUSTED_PROXIES", ()),
+        "forwarded_header": given.get("FORWARDED_HEADER", "x-forwarded-for"),
+        "budget": given.get("BUDGET"),
+        "on_outage": given.get("ON_OUTAGE", "local"),
+        "deny_cache": given.get("DENY_CACHE", 1.0),
+        "headers": headers_of(given.get("HEADERS", DEFAULT)),
+        "hash_keys": given.get("HASH_KEYS", False),
+    }
 
 
 def policies_of(what: str, given: Any) -> tuple[Policy, ...]:
