@@ -216,7 +216,7 @@ def test_routes_prints_the_report(on_redis):
     [
         ({}, ["peek", "192.0.2.1"], "cannot see the store 'memory://'"),
         ({"STORE": MemoryStore()}, ["peek", "192.0.2.1"], "inside each process"),
-        ({"STORE": "redis://localhost/0"}, ["peek", "192.0.2.1", "--policy", "nobody"], "there are search"),
+        ({"STORE": "redis://localhost/0"}, ["peek", "192.0.2.1", "--policy", "no-such-policy"], "there are search"),
         ({"STORE": "redis://127.0.0.1:1/0"}, ["peek", "192.0.2.1"], "127.0.0.1:1"),
         ({"LIMITS": "5/month"}, ["peek", "192.0.2.1"], "write '5/30 days'"),
         ({"STORE": "redis://localhost/0"}, ["peek"], "say who"),
