@@ -43,6 +43,11 @@ class CalendarQuota:
         self._calendar = Calendar(limit.unit, ZoneInfo(limit.zone))
         self._months = months
 
+    @property
+    def dates(self) -> "CalendarQuota":
+        """It goes by dates."""
+        return self
+
     def shifted(self, shift: int) -> "CalendarQuota":
         """The rule for a clock that began `shift` microseconds after 1970."""
         return _shifted(self.limit, shift)

@@ -32,6 +32,7 @@ class FixedWindow:
 
     label = "fw1"
     width = 2
+    dates = None
 
     def __init__(self, limit: Limit) -> None:
         self.limit, self.quota, self.period = limit, limit.quota, limit.period_ms

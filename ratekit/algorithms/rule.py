@@ -28,6 +28,18 @@ Charge = Callable[[dict[Any, Any], Any, Any, int, int], Any]
 """
 
 
+class Dated(Protocol):
+    """What goes by dates, and so has to know what a store's instants are in the calendar."""
+
+    def at(self, ms: int) -> "Rule":
+        """The rule with all that its Lua twin is told around this time, in milliseconds since 1970."""
+        ...
+
+    def shifted(self, shift: int) -> "Rule":
+        """The rule for a clock that began `shift` microseconds after 1970."""
+        ...
+
+
 class Rule(Protocol):
     """
     One limit as arithmetic. A state is None for a key that was never charged, else of the rule's own form; a cost is from 1 to
@@ -39,6 +51,11 @@ class Rule(Protocol):
     """The algorithm and the version of its state, as it stands in a key."""
     width: int
     """How many integers follow the first one in what is seen."""
+
+    @property
+    def dates(self) -> "Dated | None":
+        """What a store tells of dates before it asks; None for a rule to which they mean nothing."""
+        ...
 
     def step(self, state: Any, now: int, cost: int, mode: int) -> tuple[Any, Seen]:
         """The next state and what was seen. LOOK charges nothing; SPEND charges if it fits; FORCE charges."""

@@ -34,6 +34,7 @@ class SlidingCounter:
 
     label = "sc1"
     width = 3
+    dates = None
 
     def __init__(self, limit: Limit) -> None:
         self.limit, self.quota, self.period = limit, limit.quota, limit.period

@@ -31,6 +31,7 @@ class SlidingWindow:
 
     label = "sw1"
     width = 4
+    dates = None
 
     def __init__(self, limit: Limit) -> None:
         self.limit, self.quota, self.period = limit, limit.quota, limit.period

@@ -41,6 +41,7 @@ class TokenBucket:
 
     label = "tb1"
     width = 4
+    dates = None
 
     def __init__(self, limit: Limit) -> None:
         self.limit, self.quota, self.period, self.burst = limit, limit.quota, limit.period, limit.capacity

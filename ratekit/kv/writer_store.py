@@ -36,7 +36,7 @@ class SingleWriterStore:
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once. Raises ConfigurationError for limits by the calendar."""
         for rule, _ in plan:
-            if rule.limit.unit is not None:
+            if rule.dates is not None:
                 raise ConfigurationError(f"'{rule.limit}': an object's clock knows no dates; write a period, such as '5/30 days'")
         return partial(hit, self, plan)
 

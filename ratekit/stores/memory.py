@@ -13,7 +13,6 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
-from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.decision import Decision, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Cells, Command, Job
@@ -87,7 +86,7 @@ class MemoryStore:
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`."""
-        asks = [ask if ask.rule.limit.unit is None else ask._replace(rule=self._dated(ask.rule)) for ask in asks]
+        asks = [ask if ask.rule.dates is None else ask._replace(rule=self._dated(ask.rule)) for ask in asks]
         with self._lock:
             now, tables = self._clock(), self._tables
             places = [tables.place(tables.of(ask.rule, ask.space), ask.identity, now) for ask in asks]
@@ -140,8 +139,8 @@ class MemoryStore:
                 compiled.retime(clock)  # type: ignore[attr-defined]
 
     def _dated(self, rule: Rule) -> Rule:
-        """The rule itself; one of the calendar is told what this clock's instants are there."""
-        return rule.shifted(self._epoch) if isinstance(rule, CalendarQuota) else rule
+        """The rule itself; one that goes by dates is told what this clock's instants are there."""
+        return rule if rule.dates is None else rule.dates.shifted(self._epoch)
 
     def now(self) -> int:
         """Microseconds of this store's clock."""

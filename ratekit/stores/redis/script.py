@@ -17,7 +17,6 @@ from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
 from ratekit.algorithms import ALGORITHMS, SPEND, Mark, Rule
-from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
@@ -115,12 +114,12 @@ NOTHING: Final = Label("[]", 0, 0, frozenset(), ())
 
 def dated(rule: Rule, clock: Clock | None) -> Rule:
     """
-    A rule of the calendar with the starts around now, by the clock that a test gave the store, else by this machine's: the store's
-    own picks among them. Any other rule is itself.
+    A rule that goes by dates with those around now, by the clock that a test gave the store, else by this machine's: the store's own
+    picks among them. Any other rule is itself.
     """
-    if not isinstance(rule, CalendarQuota):
+    if rule.dates is None:
         return rule
-    return rule.at(time.time_ns() // 1_000_000 if clock is None else clock() // 1000)
+    return rule.dates.at(time.time_ns() // 1_000_000 if clock is None else clock() // 1000)
 
 
 def packed(asks: Sequence[Ask], clock: Clock | None = None) -> Parcel:
@@ -224,7 +223,7 @@ class Route:
 
     def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
         self._plan, self._clock = plan, clock
-        self._lasting = not any(isinstance(rule, CalendarQuota) for rule, _ in plan)
+        self._lasting = all(rule.dates is None for rule, _ in plan)
         self._ends = [(space.head, space.tail) for _, space in plan]
         self._one = self._ends[0] if len(plan) == 1 else None
         self.labels: dict[tuple[int, int], Label] = {}
