@@ -22,6 +22,7 @@ from ratekit.http.headers import DEFAULT, Headers, headers_of
 from ratekit.http.owed import Response, owed_of
 from ratekit.http.plan import UNMISTAKABLE, Claim, Faulty, Nobody, Prepared, Steps, asks_nothing, by_address, plan, prepare
 from ratekit.http.problem import Answer
+from ratekit.http.refusals import told, told_one
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
 from ratekit.keys import Proxies
@@ -161,7 +162,7 @@ class Enforcer:
             except Exception as error:
                 return self.answer_to(error, visit)
             visit.lines, visit.decision = lines, decision
-            return None if decision[0] else decision
+            return None if decision[0] else told_one(only.policy.name, by_address(peer), decision)
 
         return at_once
 
@@ -187,7 +188,7 @@ class Enforcer:
         except Exception as error:
             return self.answer_to(error, visit)
         visit.lines, visit.decision = lines, decision
-        return None if decision else decision
+        return None if decision else told_one(policy.name, by_address(peer), decision)
 
     def _steps(self, visit: Visit) -> Steps:
         """One hit for all policies that apply; yields what must be awaited, and is sent what that gives."""
@@ -214,7 +215,7 @@ class Enforcer:
         if lines is None or self.headers.partition_key:
             lines = self._lines_of(claims)
         visit.lines, visit.decision = lines, decision
-        return None if decision else decision
+        return None if decision else told(claims, decision)
 
     def _lines_of(self, claims: Sequence[Claim]) -> Lines:
         named = tuple(named for claim in claims for named in claim.prepared.lines.named)
