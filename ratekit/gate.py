@@ -3,8 +3,8 @@ Gate: what stands between a limiter and a remote store: what it was refused and 
 No I/O: the shells in `guarded.py` and `guarded_async.py` make the trips.
 """
 
-from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, get_args
 
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, rule_of
 from ratekit.circuit import HALF, Circuit, Known
@@ -35,6 +35,12 @@ def probe_of(plan: Plan) -> Sequence[Ask]:
 def probe_under(prefix: str) -> Sequence[Ask]:
     """What a probe asks under a prefix as it stands in keys."""
     return [Ask(_PROBE, Space(f"{prefix}:{{!:", f"}}:::{_PROBE.label}"), "probe", SPEND, 1)]
+
+
+def probing(store: Any) -> Callable[..., Any]:
+    """How a store is asked those: its own `probe`, where the key has to be one of a certain node's."""
+    probe: Callable[..., Any] = getattr(store, "probe", store.decide)
+    return probe
 
 
 def check_outage(on_outage: object) -> None:

@@ -15,7 +15,7 @@ from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone, probing
 from ratekit.guard import Health
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic, nanoseconds
@@ -174,12 +174,12 @@ class GuardedStore:
                 self._prober.start()
 
     def _probe(self) -> None:
-        circuit = self._circuit
+        circuit, ask = self._circuit, probing(self._store)
         while not circuit.guard.ticket and not self._closed:
             time.sleep(circuit.pause())
             if number := circuit.probe():
                 try:
-                    self._store.decide(circuit.probe_asks, self._budget)
+                    ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:

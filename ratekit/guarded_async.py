@@ -10,7 +10,7 @@ from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone
+from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone, probing
 from ratekit.guard import Health
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic
@@ -119,7 +119,7 @@ class AsyncGuardedStore:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
         ticket = self._circuit.guard.ticket
         try:
-            await self._store.decide(self._circuit.probe_asks, CONNECTING)
+            await probing(self._store)(self._circuit.probe_asks, CONNECTING)
         except StoreError as error:
             self._circuit.failed(error, ticket)
             self._watch()
@@ -176,11 +176,11 @@ class AsyncGuardedStore:
             prober.add_done_callback(lambda _: self._probers.pop(loop, None))
 
     async def _probe(self) -> None:
-        circuit = self._circuit
+        circuit, ask = self._circuit, probing(self._store)
         while not circuit.guard.ticket:
             if number := circuit.probe():
                 try:
-                    await self._store.decide(circuit.probe_asks, self._budget)
+                    await ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:
