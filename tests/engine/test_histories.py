@@ -197,7 +197,8 @@ def test_three_engines_give_the_same_answers_to_any_history_of_one_algorithm(red
 
 @pytest.mark.long
 @remembering
+@pytest.mark.parametrize("thousand", range(10))  # blocks that end within minutes, each with histories of its own
 @given(sets=rates(), history=st.lists(steps, min_size=20, max_size=60))
-@settings(max_examples=10_000)
-def test_three_engines_give_the_same_answers_to_ten_thousand_histories(redis_server, deny_cache, sets, history):
+@settings(max_examples=1_000)
+def test_three_engines_give_the_same_answers_to_ten_thousand_histories(redis_server, deny_cache, thousand, sets, history):
     play(sets, history, redis_server.url, deny_cache)
