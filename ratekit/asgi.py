@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from typing import Any, Final
 
 from ratekit.asgi_charge import Settling
+from ratekit.asgi_counting import CountingMiddleware
 from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Later, Refused
@@ -28,6 +29,8 @@ from ratekit.policy import Match, Policy, matcher_of
 from ratekit.request import Request
 from ratekit.startup import started
 from ratekit.stores.protocol import AsyncStore
+
+__all__ = ["CountingMiddleware", "RateLimitMiddleware"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -22,6 +22,9 @@ from ratekit.policy import Policy
 from ratekit.request import Request
 from ratekit.stores.protocol import Store
 from ratekit.wsgi_calls import answered, answered_own, answered_with, request_of
+from ratekit.wsgi_counting import CountingMiddleware
+
+__all__ = ["CountingMiddleware", "RateLimitMiddleware"]
 
 OnRefused = Callable[[Request, Decision], WSGIApplication | None]
 

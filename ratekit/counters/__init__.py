@@ -11,6 +11,8 @@ from ratekit.counters.holding import ConcurrencyExceeded, Lease
 from ratekit.counters.leaderboard import AsyncLeaderboard, Leaderboard
 from ratekit.counters.ranking import Entry
 from ratekit.counters.series import Bucket
+from ratekit.counters.served import Served
+from ratekit.counters.traffic import Traffic
 from ratekit.counters.unique_counter import AsyncUniqueCounter, UniqueCounter
 
 __all__ = [
@@ -26,5 +28,7 @@ __all__ = [
     "Entry",
     "Leaderboard",
     "Lease",
+    "Served",
+    "Traffic",
     "UniqueCounter",
 ]

@@ -9,12 +9,11 @@ Only where no answer has come for longer than the script remembers it is let go:
 import os
 import threading
 from dataclasses import dataclass
+from itertools import islice
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ratekit.counters.clock import Missed
-from ratekit.counters.series import Series
-from ratekit.counters.tally import Tally
 from ratekit.stores.counting import Job
 
 MOST_BEHIND: Final = 100_000
@@ -37,6 +36,27 @@ class Behind:
     unsure: int
 
 
+class Kept(Protocol):
+    """What sums are kept for: a counter by keys, a board by members."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it matters when something was added."""
+        ...
+
+    def job(self, key: str, amount: int, ago: int, writer: str, number: int) -> Job:
+        """What writes a sum, `ago` microseconds after its time."""
+        ...
+
+    def added(self, answer: Any) -> int:
+        """Reads the answer; raises Missed."""
+        ...
+
+    def missed(self, now: int) -> None:
+        """Learns the store's clock (us) from such an answer."""
+        ...
+
+
 class Sum:
     """What is to be added to a key, as of an instant (us, monotonic)."""
 
@@ -49,10 +69,10 @@ class Sum:
 class Backlog:
     """The sums of one counter in this process; times are microseconds of a clock that never goes back."""
 
-    def __init__(self, plan: Tally | Series, interval: int, most: int = MOST_BEHIND) -> None:
-        self._plan, self._most = plan, most
+    def __init__(self, plan: Kept, interval: int, most: int = MOST_BEHIND, together: int = TOGETHER) -> None:
+        self._plan, self._most, self._together = plan, most, together
         # Sums of one key that belong to several buckets are told apart; a sum is at most an interval out.
-        self._grain = interval if isinstance(plan, Series) else 1 << 62
+        self._grain = interval if plan.timed else 1 << 62
         self._lock = threading.Lock()
         self._begin()
 
@@ -93,13 +113,13 @@ class Backlog:
                 self.unsure += sum(some.amount for some in self._sent)
                 self._sent, self._since = [], None
             if not self._sent:
-                for place in list(self._sums)[:TOGETHER]:
+                for place in list(islice(self._sums, self._together)):
                     some = self._sums.pop(place)
                     self._number += 1
                     some.number = self._number
                     self._sent.append(some)
             plan, writer = self._plan, self._writer
-            return [(some.key, plan.add(some.amount, self._ago(some, now), writer, some.number)) for some in self._sent]
+            return [plan.job(some.key, some.amount, self._ago(some, now), writer, some.number) for some in self._sent]
 
     def sending(self, now: int) -> None:
         """What `next` gave is sent now."""
@@ -115,11 +135,8 @@ class Backlog:
                     self._plan.added(answer)
                 except Missed as missed:
                     left.append(some)
-                    assert isinstance(self._plan, Series)
-                    self._plan.hint.learn(missed.now)
+                    self._plan.missed(missed.now)
             self._sent, self._since = left, None
 
     def _ago(self, some: Sum, now: int) -> int:
-        if isinstance(self._plan, Tally):
-            return 0
-        return max(0, now - some.at)
+        return max(0, now - some.at) if self._plan.timed else 0

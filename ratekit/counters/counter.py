@@ -15,7 +15,7 @@ from ratekit.counters.options import QUARTER, buckets_and_life, check_amount, ch
 from ratekit.counters.place import Place
 from ratekit.counters.series import Bucket, Series
 from ratekit.counters.tally import MOST, Tally
-from ratekit.counters.write_behind import Writer, check_interval
+from ratekit.counters.write_behind import Writer, backlog_of, check_interval
 from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Command
 from ratekit.stores.naming import Identity
@@ -73,7 +73,7 @@ class Counter:
         self._store = self._place.store
         self._one = one_of(self._plan)
         seconds = writes_behind(self._store, write_behind, floor)
-        self._writer = None if seconds is None else Writer(self._store, self._plan, seconds)
+        self._writer = None if seconds is None else Writer(self._store, seconds, backlog_of(self._plan, seconds))
 
     def add(self, identity: Identity, amount: int = 1) -> int:
         """

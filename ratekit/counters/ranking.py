@@ -13,7 +13,7 @@ from ratekit.counters.buckets import Buckets, recent
 from ratekit.counters.clock import AROUND, Hint, Missed
 from ratekit.counters.tally import MOST, lives
 from ratekit.decision import NEVER
-from ratekit.stores.counting import Command
+from ratekit.stores.counting import Command, Job
 
 State = dict[int, dict[str, int]]
 """From the start of a bucket to the scores in it; without buckets 0 is the only one."""
@@ -41,10 +41,16 @@ def step(
     period: int,
     starts: Sequence[int],
     life: int,
+    ago: int,
+    writer: str,
+    number: int,
 ) -> tuple[State | None, int, tuple[Any, ...]]:
-    """Add to a member's score, read the top or what is around a member, remove it, or make the key as new."""
+    """
+    Add to a member's score in the bucket of `ago` microseconds before now, read the top or what is around a member, remove it, or make
+    the key as new.
+    """
     state = state or {}
-    which = recent(period, starts, now, back) if keep else (0,)
+    which = recent(period, starts, now - ago, back) if keep else (0,)
     ends = NEVER if not keep else now + (keep + 1) * longest * 1000
     if which is None:
         return state or None, ends, ([], 1, now)
@@ -56,7 +62,7 @@ def step(
             del scores[max(scores, key=lambda some: (-scores[some], some))]
         for old in [old for old in state if old < which[0] - (keep + 1) * longest]:
             del state[old]
-        ends = lives(which[0] if keep else now // 1000, (keep + 1) * longest if keep else life)
+        ends = lives(max(state) if keep else now // 1000, (keep + 1) * longest if keep else life)
         return state, ends, ([score], 0, now)
     if what == "reset":
         return None, NEVER, ([], 0, now)
@@ -101,9 +107,14 @@ class Ranking:
         """How it is told from other counters in a key."""
         return "lb1" if self.buckets is None else f"{self.buckets.label}:lb1"
 
-    def add(self, member: str, amount: int) -> Command:
-        """Add to a score; answers it."""
-        return self._command("add", member, amount, 0)
+    def add(self, member: str, amount: int, ago: int = 0, writer: str = "", number: int = 0) -> Command:
+        """Add to a score, in the bucket of `ago` microseconds before now; answers it."""
+        if self.buckets is None:
+            words: tuple[Any, ...] = (self.size, 1, 0, 0, 0, (), self.life, 0)
+        else:
+            starts, ago = self.hint.since(self.buckets, ago, self.keep)
+            words = (self.size, 1, self.keep, self.buckets.longest, self.buckets.period, starts, 0, ago)
+        return Command("ranking", step, ("add", member, amount, *words, writer, number), width=3, lists=True)
 
     def top(self, many: int, ago: int) -> Command:
         """Answers the highest."""
@@ -144,11 +155,32 @@ class Ranking:
     def _command(self, what: str, member: str, many: int, ago: int, *, looks: bool = False) -> Command:
         buckets = self.buckets
         if buckets is None:
-            words: tuple[Any, ...] = (what, member, many, self.size, 1, 0, 0, 0, (), self.life)
+            words: tuple[Any, ...] = (what, member, many, self.size, 1, 0, 0, 0, (), self.life, 0, "", 0)
         else:
             starts = self.hint.starts(buckets, max(AROUND, ago + 1) if ago else AROUND)
-            words = (what, member, many, self.size, ago + 1, self.keep, buckets.longest, buckets.period, starts, 0)
+            words = (what, member, many, self.size, ago + 1, self.keep, buckets.longest, buckets.period, starts, 0, 0, "", 0)
         return Command("ranking", step, words, width=3, looks=looks, lists=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A board as what is written behind sees it: its key, and sums by member."""
+
+    plan: Ranking
+    key: str
+    timed: bool = True
+
+    def job(self, member: str, amount: int, ago: int, writer: str, number: int) -> Job:
+        """What adds a sum to a member."""
+        return self.key, self.plan.add(member, amount, ago, writer, number)
+
+    def added(self, answer: Any) -> int:
+        """The score after an add; raises Missed."""
+        return self.plan.score(answer)
+
+    def missed(self, now: int) -> None:
+        """The store's clock, in microseconds."""
+        self.plan.hint.learn(now)
 
 
 def _entries(first: int, words: Sequence[Any]) -> list[Entry]:

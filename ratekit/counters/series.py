@@ -15,7 +15,7 @@ from ratekit.counters.buckets import Buckets, date_of, started
 from ratekit.counters.clock import Hint, Missed
 from ratekit.counters.tally import MOST
 from ratekit.decision import NEVER
-from ratekit.stores.counting import Command
+from ratekit.stores.counting import Command, Job
 
 SLACK: Final = 8
 """Buckets more than are kept before the oldest are dropped, so that this is seldom done."""
@@ -73,6 +73,7 @@ class Series:
     keep: int
     floor: int
     hint: Hint = field(default_factory=Hint, compare=False)
+    timed: bool = True
 
     @property
     def label(self) -> str:
@@ -93,6 +94,14 @@ class Series:
     def take(self) -> Command:
         """Answers all buckets and makes the key as new."""
         return Command("series", step, ("take", *_NOTHING), width=2, lists=True)
+
+    def job(self, key: str, amount: int, ago: int, writer: str, number: int) -> Job:
+        """What adds a sum that was written behind to a key."""
+        return key, self.add(amount, ago, writer, number)
+
+    def missed(self, now: int) -> None:
+        """The store's clock, in microseconds."""
+        self.hint.learn(now)
 
     def added(self, answer: Any) -> int:
         """The bucket's count after an add; raises Missed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ratekit.decision import NEVER
-from ratekit.stores.counting import Command
+from ratekit.stores.counting import Command, Job
 
 MOST: Final = (1 << 53) - 1
 """The greatest count, and its negative the least: counting stops there. Lua's integers end here."""
@@ -34,6 +34,7 @@ class Tally:
     floor: int
     life: int
     label: str = "ct1"
+    timed: bool = False
 
     def add(self, amount: int, ago: int = 0, writer: str = "", number: int = 0) -> Command:
         """Add an amount; answers the count."""
@@ -47,8 +48,15 @@ class Tally:
         """Answers the count and makes it as new."""
         return Command("tally", step, ("take", 0, 0, 0, "", 0))
 
+    def job(self, key: str, amount: int, ago: int, writer: str, number: int) -> Job:
+        """What adds a sum that was written behind to a key."""
+        return key, self.add(amount, ago, writer, number)
+
     def added(self, answer: int) -> int:
         """The count after an add."""
         return answer
+
+    def missed(self, now: int) -> None:
+        """No bucket can be missed where there is none."""
 
     value = added

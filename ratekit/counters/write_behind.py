@@ -14,9 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from ratekit.counters.backlog import Backlog
-from ratekit.counters.series import Series
-from ratekit.counters.tally import Tally
+from ratekit.counters.backlog import MOST_BEHIND, TOGETHER, Backlog, Kept
 from ratekit.errors import ConfigurationError, StoreError, StoreUnavailable
 
 log: Final = logging.getLogger("ratekit")
@@ -34,6 +32,11 @@ def now() -> int:
     return time.monotonic_ns() // 1000
 
 
+def backlog_of(plan: Kept, seconds: float, most: int = MOST_BEHIND, together: int = TOGETHER) -> Backlog:
+    """What is to be written every so many seconds."""
+    return Backlog(plan, round(seconds * 1_000_000), most, together)
+
+
 def check_interval(seconds: object) -> float:
     """Seconds between two writes; raises ConfigurationError."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.01 <= seconds <= 3600:
@@ -42,34 +45,43 @@ def check_interval(seconds: object) -> float:
 
 
 class Writer:
-    """Writes a backlog every `seconds`, in a thread of its own that is begun by the first add."""
+    """Writes a backlog, or several, every `seconds`, in a thread of its own that is begun by the first add."""
 
-    def __init__(self, store: Any, plan: Tally | Series, seconds: float) -> None:
+    def __init__(self, store: Any, seconds: float, *backlogs: Backlog) -> None:
         self._store, self._seconds = store, seconds
-        self.backlog = Backlog(plan, round(seconds * 1_000_000))
+        self._backlogs, self.backlog = backlogs, backlogs[0]
         self._writing = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         _WRITERS.add(self)
 
     def add(self, key: str, amount: int) -> int:
-        """Add here; what then waits for this key."""
+        """Add to the first of them; what then waits for this key."""
         waits = self.backlog.add(key, amount, now())
+        self.begin()
+        return waits
+
+    def begin(self) -> None:
+        """Write from now on, if that was not begun yet."""
         if self._thread is None or not self._thread.is_alive():  # nor is it in a child that was forked
             self._writing = threading.Lock() if self._thread is not None else self._writing
             self._closed.clear()
             self._thread = threading.Thread(target=_write_on, args=(ref(self), self._closed, self._seconds), daemon=True)
             self._thread.start()
-        return waits
+
+    def waits(self) -> bool:
+        """Whether anything is to be written."""
+        return any(backlog.behind().wait for backlog in self._backlogs)
 
     def flush(self) -> None:
         """Write all that waits; raises StoreError, and then it waits on."""
         with self._writing:
-            while jobs := self.backlog.next(now()):
-                if self._store.health().state == "open":
-                    raise StoreUnavailable(AWAY)
-                self.backlog.sending(now())
-                self.backlog.written(self._store.count_many(jobs))
+            for backlog in self._backlogs:
+                while jobs := backlog.next(now()):
+                    if self._store.remote and self._store.health().state == "open":
+                        raise StoreUnavailable(AWAY)
+                    backlog.sending(now())
+                    backlog.written(self._store.count_many(jobs))
 
     def close(self, patience: float = PATIENCE) -> None:
         """Write all that waits, trying for so many seconds."""
@@ -80,7 +92,7 @@ class Writer:
                 return self.flush()
             except StoreError as error:
                 if time.monotonic() > end:
-                    log.warning(LOST, self.backlog.behind().wait, error)
+                    log.warning(LOST, sum(backlog.behind().wait for backlog in self._backlogs), error)
                     return None
                 time.sleep(PAUSE)
 
@@ -101,16 +113,16 @@ def _write_on(writer: "ref[Writer]", closed: threading.Event, seconds: float) ->
 @atexit.register
 def _write_all() -> None:
     for writer in list(_WRITERS):
-        if writer.backlog.behind().wait:
+        if writer.waits():
             writer.close()
 
 
 class AsyncWriter:
     """Writes a backlog every `seconds`, in a task of the event loop that adds; `Writer`, awaited."""
 
-    def __init__(self, store: Any, plan: Tally | Series, seconds: float) -> None:
+    def __init__(self, store: Any, plan: Kept, seconds: float) -> None:
         self._store, self._seconds = store, seconds
-        self.backlog = Backlog(plan, round(seconds * 1_000_000))
+        self.backlog = backlog_of(plan, seconds)
         self._tasks: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._writing: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 

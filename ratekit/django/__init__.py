@@ -20,8 +20,9 @@ try:
 except ImportError:
     raise MissingExtra("ratekit.django", "Django", "django") from None
 
+from ratekit.django.counting import CountingMiddleware
 from ratekit.django.decorator import rate_limit
 from ratekit.django.middleware import RateLimitMiddleware
 from ratekit.django.requests import user
 
-__all__ = ["RateLimitMiddleware", "rate_limit", "user"]
+__all__ = ["CountingMiddleware", "RateLimitMiddleware", "rate_limit", "user"]

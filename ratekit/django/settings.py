@@ -35,7 +35,10 @@ KNOWN: Final = (
     "HASH_KEYS",
     "STRICT",
     "UNLIMITED",
+    "COUNTING",
 )
+COUNTED: Final = ("NAME", "PER", "KEEP", "EVERY")
+"""What COUNTING may say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +60,8 @@ class Settings:
     proxies: Proxies
     rest: Mapping[str, Any]
     """The arguments that every Enforcer takes."""
+    counting: Mapping[str, Any] = field(default_factory=dict)
+    """What the counting middleware is to do otherwise, by the names of Traffic's arguments."""
     made: dict[Any, Any] = field(default_factory=dict)
     """What was opened by these settings, until they change."""
     done: set[str] = field(default_factory=set)
@@ -101,6 +106,7 @@ def read(given: Any) -> Settings:
         unlimited=given.get("UNLIMITED"),
         proxies=Proxies(rest["trusted_proxies"], rest["forwarded_header"]),
         rest=rest,
+        counting=_counting(given.get("COUNTING") or {}),
     )
     matcher_of(read_in.unlimited)
     if not isinstance(read_in.strict, bool):
@@ -120,6 +126,12 @@ def _check_names(given: Any) -> None:
         raise ConfigurationError(f"settings.RATEKIT[{unknown[0]!r}] is not known; the names are {', '.join(KNOWN)}")
     if given.get("LIMITS") is not None and given.get("POLICIES") is not None:
         raise ConfigurationError("settings.RATEKIT has LIMITS and POLICIES: write the limits as one more policy, or leave them out")
+
+
+def _counting(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or not given.keys() <= set(COUNTED):
+        raise ConfigurationError(f"settings.RATEKIT['COUNTING'] {given!r}: write a dict, with some of {', '.join(COUNTED)}")
+    return {name.lower(): value for name, value in given.items()}
 
 
 def _rest(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,10 @@ try:
 except ImportError:
     raise MissingExtra("ratekit.flask", "Flask", "flask") from None
 
+from ratekit.flask.counting import Counting
 from ratekit.flask.decorator import exempt, rate_limit
 from ratekit.flask.extension import RateLimits
 from ratekit.flask.site import RateLimited
 from ratekit.startup import check
 
-__all__ = ["RateLimited", "RateLimits", "check", "exempt", "rate_limit"]
+__all__ = ["Counting", "RateLimited", "RateLimits", "check", "exempt", "rate_limit"]
