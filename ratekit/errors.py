@@ -10,10 +10,14 @@ What can go wrong, as one tree.
 A refusal and a failure are never the same type, so that neither can be mistaken for the other.
 """
 
-from typing import TYPE_CHECKING
+import sys
+import warnings
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ratekit.decision import Decision
+
+_HERE: Final = __file__.removesuffix("errors.py")
 
 
 class RateKitError(Exception):
@@ -67,6 +71,14 @@ class StoreUnavailable(StoreError):
 
 class RateKitWarning(UserWarning):
     """Something that works and is probably not meant: the message says what to do."""
+
+
+def caution(text: str) -> None:
+    """Warn of what is probably not meant, by the line outside this package that led to it."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RateKitWarning, stacklevel=level)
 
 
 class MissingExtra(ConfigurationError, ImportError):

@@ -5,10 +5,9 @@ Workers: how many processes this server was told to run, as far as can be seen f
 import os
 import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 
-from ratekit.errors import RateKitWarning
+from ratekit.errors import caution
 
 
 def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -26,9 +25,7 @@ def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def warn_of_workers(store: object) -> None:
     """Warn when a store in memory is one of several, so that each worker admits the whole limit."""
     if store == "memory://" and (count := workers(sys.argv, os.environ)) > 1:
-        warnings.warn(
+        caution(
             f"the state is in memory and this server runs {count} workers: each counts on its own, so clients get up to {count} "
             "times their limits; give store='redis://...'",
-            RateKitWarning,
-            stacklevel=4,
         )

@@ -2,13 +2,12 @@
 Ledger: what is as good as spent, by this node's own counts and by what it has heard of the others; and the answer to a hit. Pure.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, SHADOW, SPEND
 from ratekit.decision import NEVER, Seen
-from ratekit.errors import RateKitWarning
+from ratekit.errors import caution
 from ratekit.kv.node_counts import OVERFLOW, Counts
 from ratekit.kv.node_peers import Peers
 from ratekit.kv.node_shard import Tally, Window, digest
@@ -151,9 +150,7 @@ class Ledger:
 
     def _warn(self) -> None:
         self._warned = True
-        warnings.warn(
+        caution(
             f"a window holds its {self._max_keys} keys: new identities share {OVERFLOW} buckets and may be refused early; give KVStore "
             "a larger max_keys, or keep the state in Redis",
-            RateKitWarning,
-            stacklevel=2,
         )

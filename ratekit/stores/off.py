@@ -3,12 +3,11 @@ Off: the store behind RATEKIT_ENABLED=0. Everything is admitted, nothing is coun
 """
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import partial
 
 from ratekit.algorithms import LOOK
-from ratekit.errors import RateKitWarning
+from ratekit.errors import caution
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, async_hit, hit
 
@@ -22,7 +21,7 @@ def switched_off() -> bool:
     """`said_off`, with a warning when it is."""
     if not said_off():
         return False
-    warnings.warn("RATEKIT_ENABLED switches all rate limiting off: unset it to limit again", RateKitWarning, stacklevel=3)
+    caution("RATEKIT_ENABLED switches all rate limiting off: unset it to limit again")
     return True
 
 

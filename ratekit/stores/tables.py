@@ -5,13 +5,12 @@ Keys are spread over small dicts, so that neither the growth of a dict nor the s
 looking at a few old ones. The first dict of a table is filled first, and found without a hash.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ratekit.algorithms import Rule
 from ratekit.decision import NEVER
-from ratekit.errors import RateKitWarning
+from ratekit.errors import caution
 from ratekit.stores.naming import Canonical, Space
 
 FIRST: Final = 1024
@@ -153,9 +152,7 @@ class Tables:
     def _warn(self) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(
+            caution(
                 f"the memory store holds its {self._max_keys} keys: new identities share {OVERFLOW} buckets per limit and may be "
                 "refused early; give MemoryStore a larger max_keys, or keep the state in Redis",
-                RateKitWarning,
-                stacklevel=2,
             )
