@@ -24,6 +24,9 @@ from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
 from ratekit.guarded import GuardedStore
 from ratekit.guarded_async import AsyncGuardedStore
+from ratekit.leased import LeasedStore
+from ratekit.leased_async import AsyncLeasedStore
+from ratekit.leasing import check_lease
 from ratekit.limit import MOST, Limit, limits_of
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
@@ -67,6 +70,8 @@ class Limiter:
     For a remote store: `budget` is the seconds that a decision may take (None: the store's own, 0.05 for Redis, 1.0 for Upstash).
     When they are spent, or the store is known to be away, `on_outage` decides: "local" (this process's memory, from the last known
     state), "open", or "closed" (StoreUnavailable). A refusal is remembered for at most `deny_cache` seconds (0: not at all).
+    With `lease`, a share of the quota above 0 and up to 0.5, this process takes units of busy identities ahead of time and spends them
+    without a trip (`source` "lease"); `max_over` then says how many units that may let in beyond a sliding window or a token bucket.
 
     Raises ConfigurationError for what cannot be.
 
@@ -84,13 +89,14 @@ class Limiter:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        lease: float | None = None,
     ) -> None:
         self.limits = limits_of(limits)
         self.name = name
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+        self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache, lease=lease)
         self._decide: Compiled = self._store.compile(self._plan)
         self._decide_many = many_of(self._store, self._plan)
         self._lines: Lines[threading.Event] = Lines()
@@ -166,7 +172,9 @@ class Limiter:
         return health_of(self._store)
 
     def close(self) -> None:
-        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        """Give back what was lent; let go of a store that was opened from a URL. A store object that was passed in stays open."""
+        if isinstance(self._store, LeasedStore):
+            self._store.give_back()
         if self._owned:
             self._owned = False
             self._store.close()
@@ -197,13 +205,16 @@ class AsyncLimiter:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        lease: float | None = None,
     ) -> None:
         self.limits = limits_of(limits)
         self.name = name
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: AsyncStore = open_or_take(store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+        self._store: AsyncStore = open_or_take(
+            store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache, lease=lease
+        )
         # Remote stores are guarded, the others never wait: what is compiled is a coroutine function in either case.
         self._decide = cast(Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]], self._store.compile(self._plan))
         self._decide_many = cast(
@@ -267,7 +278,9 @@ class AsyncLimiter:
         return health_of(self._store)
 
     async def aclose(self) -> None:
-        """Let go of a store that was opened from a URL; a store object that was passed in stays open."""
+        """Give back what was lent; let go of a store that was opened from a URL. A store object that was passed in stays open."""
+        if isinstance(self._store, AsyncLeasedStore):
+            await self._store.give_back()
         if self._owned:
             self._owned = False
             await self._store.aclose()
@@ -332,12 +345,13 @@ def open_or_take(
     budget: float | None = None,
     on_outage: OnOutage = "local",
     deny_cache: float = 1.0,
+    lease: float | None = None,
 ) -> Any:
     """
     The store of a URL, or the store itself, guarded where it is remote; `closing` names the method that tells stores for event
     loops from the others.
     """
-    wait = closing == "aclose"
+    wait, share = closing == "aclose", check_lease(lease)
     check_budget(budget)
     check_outage(on_outage)
     check_deny_cache(deny_cache)
@@ -349,6 +363,15 @@ def open_or_take(
         kind = "an async store, such as AsyncRedisStore" if wait else "a store for threads, such as RedisStore"
         raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")
     if not getattr(store, "remote", False):
+        if share is not None:
+            warnings.warn(
+                f"lease {lease!r} is for stores that are asked by a trip, and {store!r} is not: nothing is lent; leave it out",
+                RateKitWarning,
+                stacklevel=3,
+            )
         return store
-    guarded = AsyncGuardedStore if wait else GuardedStore
-    return guarded(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+    guard: Any = AsyncGuardedStore if wait else GuardedStore
+    guarded = guard(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+    if share is None:
+        return guarded
+    return AsyncLeasedStore(guarded, share) if wait else LeasedStore(guarded, share)
