@@ -18,8 +18,9 @@ import redis.exceptions
 
 from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
+from ratekit.stores.redis.form import PLAIN, Form
 from ratekit.stores.redis.run import Run, Wants
-from ratekit.stores.redis.script import MOST_TOGETHER, NOTHING, Label, Script, command, script_for, sound
+from ratekit.stores.redis.script import NOTHING, Label, Script, sound
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 from ratekit.stores.traffic import Traffic
 
@@ -47,11 +48,18 @@ class Trip(NamedTuple):
     since: float
 
 
+SAID: Final = Trip((), 0, Script("", ""), float("inf"))
+"""What is said before a command: nobody waits for the answer."""
+
+
 class Line(asyncio.Protocol):
     """One connection, opened when it is first needed and again after it broke."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]], budget: float, clock: Any, abandon: float = ABANDON) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Any]], budget: float, clock: Any, abandon: float = ABANDON, form: Form = PLAIN
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._form = form
         self._connected, self._abandon = connect, abandon
         self._budget = budget
         self._clock = clock
@@ -77,7 +85,7 @@ class Line(asyncio.Protocol):
         if budget is None and self._transport is not None and not (self._runs or self._flying or self._crowd):
             return self._alone(keys, label)
         run = self._open_run
-        if run.label is not label or run.budget != budget or run.hits >= MOST_TOGETHER:
+        if run.label is not label or run.budget != budget or run.hits >= self._form.most:
             run = self._open_run = self._begin(label, budget, "each")
         future: asyncio.Future[Decision] = self._loop.create_future()
         run.keys += keys
@@ -134,7 +142,7 @@ class Line(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._loop.call_at(since + self._budget, self._look)
         self._away, self._enough = 1, FEWEST
-        self._send(Trip((run,), 1, script_for(label.rules), since), whole=False)
+        self._send(Trip((run,), 1, self._form.script(label.rules), since), whole=False)
         return future
 
     def _begin(self, label: Label, budget: float | None, wants: Wants) -> Run:
@@ -174,7 +182,7 @@ class Line(asyncio.Protocol):
             run.drop_done()
         while self._runs and len(self._flying) < UNDER_WAY:
             hits = end = 0
-            while end < len(self._runs) and (not end or hits + self._runs[end].hits <= MOST_TOGETHER):
+            while end < len(self._runs) and (not end or hits + self._runs[end].hits <= self._form.most):
                 hits += self._runs[end].hits
                 end += 1
             together, self._runs = self._runs[:end], self._runs[end:]
@@ -183,7 +191,7 @@ class Line(asyncio.Protocol):
             self._crowd = hits > 1
             self._away += hits
             self._enough = min(MANY, max(FEWEST, (self._away + self._waiting) // SHARE))
-            self._send(Trip(together, hits, script_for(rules), self._since or self._loop.time()), whole=False)
+            self._send(Trip(together, hits, self._form.script(rules), self._since or self._loop.time()), whole=False)
         if not self._runs:
             self._since = 0.0
             self._waiting = 0
@@ -192,11 +200,14 @@ class Line(asyncio.Protocol):
     def _send(self, trip: Trip, *, whole: bool) -> None:
         keys = trip.runs[0].keys if len(trip.runs) == 1 else [key for run in trip.runs for key in run.keys]
         rows = [(run.label, run.hits) for run in trip.runs]
+        if self._form.before:
+            self._flying.append(SAID)
+            self._transport.write(pack(self._form.before))
         self._flying.append(trip)
         self.traffic.trips += 1
         self.traffic.hits += trip.hits
         now = None if self._clock is None else self._clock()
-        self._transport.write(pack(tuple(command(keys, rows, trip.script, now, whole=whole))))
+        self._transport.write(pack(tuple(self._form.command(keys, rows, trip.script, now, whole=whole))))
 
     # Reading.
 
@@ -213,13 +224,15 @@ class Line(asyncio.Protocol):
             self._flush()
 
     def _arrived(self, trip: Trip, reply: Any) -> None:
+        if trip is SAID:
+            return
         if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):  # it certainly did not run
             self._send(trip, whole=True)
             return
         self._away -= trip.hits
         if isinstance(reply, Exception):
             fail(trip.runs, translated(redis.exceptions.ResponseError(str(reply))))
-            if demoted(reply):
+            if demoted(reply) and not self._form.stays:
                 self._transport.abort()
             return
         try:

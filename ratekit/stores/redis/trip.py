@@ -19,8 +19,9 @@ from typing import Any, Final
 import redis.exceptions
 
 from ratekit.errors import StoreError, StoreUnavailable
+from ratekit.stores.redis.form import PLAIN, Form, together
 from ratekit.stores.redis.opening import Opening
-from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, checked, script_for, width_of, words
+from ratekit.stores.redis.script import Parcel, checked, width_of
 from ratekit.stores.redis.socket import Socket
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 from ratekit.stores.traffic import Traffic
@@ -47,8 +48,9 @@ class Rider:
 class Trips:
     """Connections for threads: as many as trips under way at once, used last in, first out."""
 
-    def __init__(self, connect: Callable[[], Any], clock: Callable[[], int] | None = None) -> None:
+    def __init__(self, connect: Callable[[], Any], clock: Callable[[], int] | None = None, form: Form = PLAIN) -> None:
         self._connect = connect
+        self._form = form
         self._clock = clock
         self.traffic = Traffic()
         self._idle: deque[Socket] = deque()
@@ -127,16 +129,16 @@ class Trips:
                 return self._trip(parcels, deadline), 1
             finally:
                 self._pass_on()
-        together: list[Parcel] = [*parcels]
+        ride: list[Parcel] = [*parcels]
         riders: list[Rider] = []
         reply: list[int] | None = None
         fault: BaseException | None = None
         try:
             with self._lock:
-                while self._riders and len(together) < MOST_TOGETHER:
+                while self._riders and len(ride) < self._form.most:
                     riders.append(self._riders.popleft())
-                    together += riders[-1].parcels
-            reply = self._trip(together, deadline)
+                    ride += riders[-1].parcels
+            reply = self._trip(ride, deadline)
         except BaseException as error:
             fault = error
             raise
@@ -162,18 +164,21 @@ class Trips:
 
     def _trip(self, parcels: Sequence[Parcel], deadline: float) -> list[int]:
         rules = parcels[0][1].rules if len(parcels) == 1 else frozenset().union(*{label.rules for _, label in parcels})
-        script = script_for(rules)
+        form, script = self._form, self._form.script(rules)
         now = None if self._clock is None else self._clock()
         self.traffic.trips += 1
         self.traffic.hits += len(parcels)
-        reply = self._exchange(words(parcels, script, now, whole=False), deadline)
+        keys, rows = together(parcels)
+        reply = self._exchange(form.command(keys, rows, script, now, whole=False), deadline)
         if isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT"):
-            reply = self._exchange(words(parcels, script, now, whole=True), deadline)
+            reply = self._exchange(form.command(keys, rows, script, now, whole=True), deadline)
         return checked(parcels, _answered(reply))
 
     def _exchange(self, command: Sequence[str], deadline: float) -> Any:
         socket = self._take(deadline)
         try:
+            if self._form.before:
+                socket.exchange(pack(self._form.before), deadline)
             reply = socket.exchange(pack(tuple(command)), deadline)
         except FAULTS as error:
             socket.close()
@@ -181,7 +186,7 @@ class Trips:
         except BaseException:
             socket.close()
             raise
-        if demoted(reply):
+        if demoted(reply) and not self._form.stays:
             socket.close()
         else:
             self._idle.append(socket)

@@ -14,6 +14,11 @@ FAULTS: Final = (redis.exceptions.RedisError, OSError, hiredis.HiredisError)
 pack: Final[Callable[[tuple[str, ...]], bytes]] = cast(Any, hiredis).pack_command
 """A command as it travels. (hiredis says in its types that there is one word.)"""
 CREDENTIALS: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+REDIRECTIONS: Final = ("MOVED ", "ASK ", "TRYAGAIN", "READONLY")
+
+
+class Redirected(StoreUnavailable):
+    """A server of a cluster, or one that is a master no longer, says that this is not for it: it certainly did nothing."""
 
 
 def translated(error: Exception) -> StoreError:
@@ -21,6 +26,8 @@ def translated(error: Exception) -> StoreError:
     text = str(error) or type(error).__name__
     if isinstance(error, CREDENTIALS) or text.startswith(("NOAUTH", "NOPERM", "WRONGPASS")):
         return StoreError(f"the server refuses these credentials or this command: {text}", "refused")
+    if text.startswith(REDIRECTIONS):
+        return Redirected(f"the server cannot serve: {text}", "server")
     if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
         return StoreUnavailable(f"the store did not answer in time: {text}", "late")
     if isinstance(error, redis.exceptions.ResponseError | hiredis.HiredisError):
