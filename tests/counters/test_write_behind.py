@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import servers
 from servers import until
+from ways import Forgetful
 
 from ratekit import ConfigurationError, StoreUnavailable
 from ratekit.counters import AsyncCounter, Counter
@@ -27,24 +28,6 @@ ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("RATEKIT_LONG", "0") == "1"
 LATER = 3_600.0
 PLAIN = Tally(-(2**53), 0)
-
-
-class Forgetful:
-    """A store whose answers get lost: what is asked is done, and then there is no answer."""
-
-    remote = True
-
-    def __init__(self, url):
-        self.inner, self.loses = RedisStore(url, budget=10), 0
-        self.compile, self.decide, self.forget = self.inner.compile, self.inner.decide, self.inner.forget
-        self.count, self.close = self.inner.count, self.inner.close
-
-    def count_many(self, jobs, budget=None):
-        answers = self.inner.count_many(jobs, budget)
-        if self.loses:
-            self.loses -= 1
-            raise StoreUnavailable("no answer", "late")
-        return answers
 
 
 def value(url, name, identity="ann", **options):

@@ -7,6 +7,8 @@ from functools import partial
 from doors import DOORS, PATIENT, UPSTASH, AsyncDoor
 
 import ratekit.counters
+from ratekit import StoreUnavailable
+from ratekit.stores import RedisStore
 
 WAYS = (*DOORS, *UPSTASH)
 
@@ -37,3 +39,21 @@ class Called:
     def __getattr__(self, name):
         member = getattr(self.inner, name)
         return (lambda *words, **options: self.portal.call(partial(member, *words, **options))) if callable(member) else member
+
+
+class Forgetful:
+    """A store whose answers get lost: what is asked is done, and then there is no answer."""
+
+    remote = True
+
+    def __init__(self, url):
+        self.inner, self.loses = RedisStore(url, budget=10), 0
+        self.compile, self.decide, self.forget = self.inner.compile, self.inner.decide, self.inner.forget
+        self.count, self.close = self.inner.count, self.inner.close
+
+    def count_many(self, jobs, budget=None):
+        answers = self.inner.count_many(jobs, budget)
+        if self.loses:
+            self.loses -= 1
+            raise StoreUnavailable("no answer", "late")
+        return answers
