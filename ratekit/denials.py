@@ -16,7 +16,7 @@ use; where it does not (sliding_window tells the wait of the cost that was asked
 answer remembered beside. An identity that brings more than COSTS such costs within the second is shown a wait that may be too
 short, until which it is certainly refused; then the store is asked again.
 
-What lowers the state: this process's own reset and give-back, after which `forget` is called, and a charge by another limit on the
+What lowers the state: this process's own reset and give-back, after which `forget` is called, and a hit by another limit on the
 same key, after which this process forgets by itself; of what others do the memory hears at most `seconds` late. A limiter by other
 limits has a memory of its own.
 """
@@ -209,11 +209,14 @@ class Denials:
                 with _LOCK:
                     self._known.pop(identity, None)
             return
-        if came - sent >= self._lasts or decision[5] != "store":
+        if decision[5] != "store" or (came - sent >= self._lasts and not self.rivalled):
             return
         refusal = Refusal(decision, sent, came)
         with _LOCK:
-            if sent <= self._family.stamps[hash(identity) % STAMPS]:
+            late = sent <= self._family.stamps[hash(identity) % STAMPS] or came - sent >= self._lasts
+            if self.rivalled:  # a refusal, too, brings the key under its own limit: another may admit sooner than it knew
+                self._let_go(identity, came - 1)
+            if late:
                 return
             known = self._known.pop(identity, None) or {}
             known.pop(decision[3], None)
@@ -229,12 +232,14 @@ class Denials:
 
         Answers to what was sent before that will not be remembered either: they may be older than the reset.
         """
-        family = self._family
         with _LOCK:
-            stamp = hash(identity) % STAMPS
-            family.stamps[stamp] = max(family.stamps[stamp], now)
-            for member in family.members:
-                member._known.pop(identity, None)
+            self._let_go(identity, now)
+
+    def _let_go(self, identity: Canonical, now: int) -> None:
+        stamp, stamps = hash(identity) % STAMPS, self._family.stamps
+        stamps[stamp] = max(stamps[stamp], now)
+        for member in self._family.members:
+            member._known.pop(identity, None)
 
     def _infer(self, known: dict[int, Refusal], cost: int, now: int) -> Refusal | None:
         """What the answers to hits of this and of other costs say of a cost, the latest that says anything first."""

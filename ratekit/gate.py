@@ -129,7 +129,7 @@ def answered_to(parts: Sequence[Claimed], decisions: Sequence[Decision], sent: i
     """
     admitted = all(decisions)
     for (gate, identity, _), decision in zip(parts, decisions, strict=True):
-        if gate.denials.knows(identity) if admitted else not decision:
+        if not decision or ((admitted or gate.denials.rivalled) and gate.denials.knows(identity)):
             gate.denials.learn(identity, decision, sent, gate.clock())
 
 

@@ -132,7 +132,7 @@ class SlidingCounter:
 
 
 class TokenBucket:
-    """Tokens that are missing, refilled at the rate under which the last one was taken."""
+    """Tokens that are missing, refilled at the rate under which the last one was taken, or at a quicker one that was refused since."""
 
     def __init__(self):
         self.missing, self.since, self.speed = Fraction(0), 0, Fraction(0)
@@ -149,6 +149,10 @@ class TokenBucket:
     def charge(self, rate, now, cost):
         self.put(rate, now, self.spent(rate, now) + cost)
         return now + self.missing / self.speed
+
+    def refuse(self, rate, now):
+        if Fraction(rate.quota, rate.period) > self.speed:
+            self.put(rate, now, self.spent(rate, now))
 
     def give(self, rate, now, cost, ticket):
         # What time has refilled of the charge already is not given back a second time.
@@ -185,7 +189,10 @@ class Reference:
         """The answer and, where it was admitted, the tickets for giving back."""
         asked = self.peek(rates, identity, cost)
         if not asked[0].allowed:
-            return asked, None
+            for rate, model in zip(rates, self.models(rates, identity), strict=True):
+                if hasattr(model, "refuse"):
+                    model.refuse(rate, self.now)
+            return self.peek(rates, identity, cost), None
         return self.force(rates, identity, cost)
 
     def force(self, rates, identity, cost):

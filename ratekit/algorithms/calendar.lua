@@ -21,8 +21,10 @@ rules.calendar = {
         local ends = call('PEXPIRETIME', key)
         if ends < 0 or ends > ms then
           p.used = tonumber(value)
-          -- No expiry, or that of another zone's month: from now on it is this one's.
-          if ends ~= p.ends and write then call('PEXPIREAT', key, digits(p.ends)) end
+          -- No expiry, or that of another zone's month: from this hit on it is this one's.
+          if ends ~= p.ends then
+            if write then call('PEXPIREAT', key, digits(p.ends)) elseif ends > 0 then p.ends = ends end
+          end
         end
       else
         repair(key, write)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
+from ratekit.algorithms.rule import CHECK, FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 from ratekit.zones import Calendar
@@ -62,9 +62,12 @@ class CalendarQuota:
         end = self._end(now)
         used = 0 if state is None or state[0] * 1000 <= now else state[1]
         fits = used + cost <= self.quota or mode == FORCE
-        if not fits or mode == LOOK:
-            kept = state if state is not None and used and state[0] == end else (end, used) if used else None
-            return kept, (fits, used, end * 1000 - now if used else 0)
+        if not fits or mode in (LOOK, CHECK):
+            if state is None or not used:
+                return None, (fits, 0, 0)
+            if mode == LOOK or state[0] == end:
+                return state, (fits, used, state[0] * 1000 - now)
+            return (end, used), (fits, used, end * 1000 - now)
         used = min(FULL, used + cost)
         return (end, used), (True, used, end * 1000 - now)
 

@@ -8,8 +8,9 @@ rules.fixed_window = {
     if value then
       if #value < 15 and (value == '0' or string.find(value, '^[1-9]%d*$')) then
         ends = call('PEXPIRETIME', key)
-        -- No expiry, or one beyond any window from now on: somebody else's doing. Such a window ends a period from now.
-        if ends < 0 or ends > now_ms + period then
+        -- No expiry: somebody else's doing; or one beyond any window from now on: opened under a longer period. Such a window ends a
+        -- period from this hit on; who only looks is shown it as it stands.
+        if ends < 0 or (write and ends > now_ms + period) then
           ends = now_ms + period
           if write then call('PEXPIREAT', key, digits(ends)) end
         end

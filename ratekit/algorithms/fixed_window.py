@@ -10,7 +10,7 @@ Instants are whole milliseconds, because the window's end is the key's expiry in
 
 from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
+from ratekit.algorithms.rule import CHECK, FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
@@ -42,16 +42,16 @@ class FixedWindow:
         now_ms = now // 1000
         if state is None or (end := state // END_MS) <= now_ms:
             fits = cost <= self.quota or mode == FORCE
-            if not fits or mode == LOOK:
+            if not fits or mode in (LOOK, CHECK):
                 return None, (fits, 0, 0)
             end = now_ms + self.period
             return end * END_MS | cost, (True, cost, end * 1000 - now)
-        if end > now_ms + self.period:  # opened under a longer period: from now on it is a window of this one
+        if mode != LOOK and end > now_ms + self.period:  # opened under a longer period: from this hit on it is a window of this one
             end = now_ms + self.period
             state = end * END_MS | state & MASK
         used = state & MASK
         if used + cost <= self.quota:
-            if mode != LOOK:
+            if mode not in (LOOK, CHECK):
                 return state + cost, (True, used + cost, end * 1000 - now)
             return state, (True, used, end * 1000 - now)
         if mode == FORCE:

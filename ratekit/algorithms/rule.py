@@ -58,7 +58,11 @@ class Rule(Protocol):
         ...
 
     def step(self, state: Any, now: int, cost: int, mode: int) -> tuple[Any, Seen]:
-        """The next state and what was seen. LOOK charges nothing; SPEND charges if it fits; FORCE charges."""
+        """
+        The next state and what was seen. SPEND charges if it fits, FORCE charges; LOOK and CHECK charge nothing.
+
+        A state may have been written by another limit: all but LOOK bring it under this one, whether it fits or not.
+        """
         ...
 
     def charger(self) -> Charge:

@@ -48,7 +48,8 @@ rules.sliding_counter = {
   end,
 
   keep = function(p, key)
-    revive(key, p.start + 2 * p[7])
+    local till = p.start + 2 * p[7]
+    revive(key, p.current > 0 and till or p.previous > 0 and till - p[7] or 0, till)
   end,
 
   seen = function(p, out, n)

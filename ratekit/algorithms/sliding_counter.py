@@ -14,7 +14,7 @@ any quota.
 
 from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
+from ratekit.algorithms.rule import CHECK, FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
@@ -47,7 +47,7 @@ class SlidingCounter:
         elapsed = now - start if now > start else 0
         used = self._used(elapsed, current, previous) if previous else current
         fits = used + cost <= self.quota or mode == FORCE
-        if fits and mode != LOOK:
+        if fits and mode not in (LOOK, CHECK):
             current = current + cost if current + cost < FULL else FULL
             state = (start, current, previous)
         return state, (fits, elapsed, current, previous)

@@ -98,7 +98,7 @@ rules.sliding_window = {
     if p.base < p.n and floor(at / cell) == floor(p.last / cell) then
       p.last = at
       call('SETRANGE', key, digits(p.n * POINT), new)
-      revive(key, at + p[7] + cell)
+      revive(key, at + p[7], at + p[7] + cell)
     else
       if p.base > 0 then value = string.sub(value, p.base * POINT + 1) end
       p.value, p.n, p.base, p.last = value .. new, p.n - p.base + 1, 0, at
@@ -133,7 +133,7 @@ rules.sliding_window = {
   end,
 
   keep = function(p, key)
-    if p.value then revive(key, p.last + p[7] + p[8]) end
+    if p.value then revive(key, p.last + p[7], p.last + p[7] + p[8]) end
   end,
 
   seen = function(p, out, n)

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
+from ratekit.algorithms.rule import CHECK, FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import Limit
 
@@ -41,7 +41,7 @@ class SlidingWindow:
         """The next state and what was seen: whether it fits, the units used, and how long until it fits, more does, all do."""
         if state is None:
             fits = cost <= self.quota or mode == FORCE
-            if not fits or mode == LOOK:
+            if not fits or mode in (LOOK, CHECK):
                 return None, (fits, 0, 0 if fits else -1, 0, 0)
             points = array("q", (now - self.period, now)), array("q", (0, cost))
             return points, (True, cost, 0, self.period, self.period)
@@ -51,7 +51,7 @@ class SlidingWindow:
         base = 0 if times[1] > at - self.period else self._base(times, at)
         used = totals[-1] - totals[base]
         fits = used + cost <= self.quota or mode == FORCE
-        if fits and mode != LOOK:
+        if fits and mode not in (LOOK, CHECK):
             total = totals[-1] + (cost if used + cost <= FULL else FULL - used)
             if at // self.cell == last // self.cell and base < len(times) - 1:
                 times[-1], totals[-1] = at, total

@@ -29,6 +29,14 @@ local function save(p, key)
   p.left, p.left_rest, p.n, p.written = p.whole, p.rest, n, period
 end
 
+-- Whether the rule's rate is higher than that of the state: N * written > n * period, of periods in whole milliseconds.
+local function quicker(p)
+  local n, period = p.n, p.written
+  if period == p[7] then return p[6] > n end
+  local quotient, rest = multiply_divide(p[6], period / 1000, p[7] / 1000, 0)
+  return quotient > n or (quotient == n and rest > 0)
+end
+
 rules.token_bucket = {
   load = function(p, key, now, write)
     local quota, period = p[6], p[7]
@@ -79,8 +87,13 @@ rules.token_bucket = {
     save(p, key)
   end,
 
+  -- What a slower rate wrote is paid back at this one from now on. The other way round a refusal would make somebody wait longer.
   keep = function(p, key)
-    revive(key, p.now + p.whole)
+    if not quicker(p) then return revive(key, 0, p.now + p.left) end
+    local ends = call('PEXPIRETIME', key)
+    save(p, key)
+    -- Sooner than it was to be gone already; unless it is damaged, and then it goes when it was to go.
+    if ends > 0 and ends * 1000 < p.now + p.whole then call('PEXPIREAT', key, digits(ends)) end
   end,
 
   seen = function(p, out, n)

@@ -12,7 +12,7 @@ Python the two are one integer, in N-ths of a microsecond; the Lua twin keeps th
 from bisect import bisect_left
 from typing import Any, Final
 
-from ratekit.algorithms.rule import FORCE, LOOK, Charge, Mark
+from ratekit.algorithms.rule import CHECK, FORCE, LOOK, Charge, Mark
 from ratekit.decision import NEVER, Seen, Told
 from ratekit.limit import CENTURY, Limit
 
@@ -52,17 +52,19 @@ class TokenBucket:
     def step(self, state: int | None, now: int, cost: int, mode: int) -> tuple[int | None, Seen]:
         """
         The next state and what was seen: whether it fits, the debt in whole microseconds (0 in Python) and in N-ths of one, and
-        the N and the period that it is paid back at: until the next charge, those of the last one.
+        the N and the period that it is paid back at: those of the last charge, or of a hit refused since that has a quicker one.
         """
         debt = self._debt(state, now)
         charged = debt + cost * self.period
         fits = charged <= self.capacity or mode == FORCE
-        if fits and mode != LOOK:
+        if fits and mode not in (LOOK, CHECK):
             debt = charged if charged < self.most else self.most
             return self._state(now, debt), (fits, 0, debt, self.quota, self.period)
         if not debt or state is None:
             return state, (fits, 0, 0, self.quota, self.period)
         full, quota, period = parts(state)
+        if mode != LOOK and self.quota * period > quota * self.period:  # quicker: no refusal ever makes anybody wait longer
+            return self._state(now, debt), (fits, 0, debt, self.quota, self.period)
         return state, (fits, 0, full - now * quota, quota, period)
 
     def charger(self) -> Charge:

@@ -57,7 +57,10 @@ class SingleWriterStore:
     def _step(self, asks: Sequence[Ask], objects: list[Object]) -> Seens:
         now = self._clock()
         states = [one.storage.get(ask.space, (None, None))[0] for ask, one in zip(asks, objects, strict=True)]
-        steps = [ask.rule.step(state, now, ask.cost, LOOK) for ask, state in zip(asks, states, strict=True)]
+        steps = [
+            ask.rule.step(state, now, ask.cost, LOOK if ask.mode in (LOOK, GIVE) else CHECK)
+            for ask, state in zip(asks, states, strict=True)
+        ]
         seens: list[Seen] = [seen for _, seen in steps]
         admitted = all(seen[0] or ask.mode not in (SPEND, CHECK) for ask, seen in zip(asks, seens, strict=True))
         for i, (ask, one) in enumerate(zip(asks, objects, strict=True)):
@@ -68,6 +71,8 @@ class SingleWriterStore:
                 state = ask.rule.give(states[i], now, ask.cost, ask.mark)
                 _keep(one, ask, state)
                 seens[i] = (True, *ask.rule.step(state, now, 1, LOOK)[1][1:])
+            elif ask.mode != LOOK and steps[i][0] is not states[i]:
+                _keep(one, ask, steps[i][0])
         return Seens(now, seens)
 
     def _wake(self, one: Object) -> None:

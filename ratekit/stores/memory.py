@@ -90,7 +90,7 @@ class MemoryStore:
         with self._lock:
             now, tables = self._clock(), self._tables
             places = [tables.place(tables.of(ask.rule, ask.space), ask.identity, now) for ask in asks]
-            steps = [ask.rule.step(place.state, now, ask.cost, LOOK) for ask, place in zip(asks, places, strict=True)]
+            steps = [ask.rule.step(place.state, now, ask.cost, _first(ask.mode)) for ask, place in zip(asks, places, strict=True)]
             seens = [seen for _, seen in steps]
             admitted = all(seen[0] or ask.mode not in (SPEND, CHECK) for ask, seen in zip(asks, seens, strict=True))
             for i, (ask, place) in enumerate(zip(asks, places, strict=True)):
@@ -148,6 +148,11 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is held but memory."""
+
+
+def _first(mode: int) -> int:
+    """How a limit is asked before it is known whether all of them have room."""
+    return LOOK if mode in (LOOK, GIVE) else CHECK
 
 
 def _single(store: MemoryStore, rule: Rule, table: Table) -> Compiled:

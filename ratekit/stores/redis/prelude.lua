@@ -50,9 +50,10 @@ local function repair(key, write)
   if write then call('DEL', key) end
 end
 
--- A key found without an expiry gets the one that its state asks for.
-local function revive(key, now)
-  if call('PTTL', key) == -1 then call('PEXPIREAT', key, ms_after(now)) end
+-- A key that has no expiry gets the one that its state asks for; and so does one that was written under a shorter period, if its state
+-- still counts at `least` (us).
+local function revive(key, least, till)
+  if call('PEXPIRETIME', key) <= floor(least / 1000) then call('PEXPIREAT', key, ms_after(till)) end
 end
 
 -- The value of a key if it is a string, of the given first letter and size where they are given; else nil, and repaired.
