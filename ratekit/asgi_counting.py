@@ -112,7 +112,11 @@ class CountingMiddleware:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that Starlette or FastAPI has chosen, "" for none; other frameworks' by `scope["route"]`, too."""
+    """The template of the route that Starlette or FastAPI has chosen; where they do not say it the endpoint's name; "" for none."""
     place = place_of(scope)
     template = getattr(place, "path_format", None) or getattr(place, "path", None)
-    return template if isinstance(template, str) else ""
+    if isinstance(template, str):
+        return template
+    endpoint = scope.get("endpoint")
+    named = endpoint if hasattr(endpoint, "__qualname__") else type(endpoint)
+    return "" if endpoint is None else f"{named.__module__}.{named.__qualname__}"
