@@ -10,7 +10,7 @@ from ratekit.algorithms import FORCE, GIVE
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded
 from ratekit.limit import MOST
-from ratekit.stores.protocol import Ask, Seens, decisions_of
+from ratekit.stores.protocol import Ask, Seens, decisions_of, readers_of
 
 log: Final = logging.getLogger("ratekit")
 
@@ -45,8 +45,8 @@ class Charge:
             return ()
         mode, difference = (GIVE, reserved - cost) if cost < reserved else (FORCE, cost - reserved)
         return [
-            ask._replace(mode=mode, cost=difference, mark=ask.rule.mark(self.answer.now, seen))
-            for ask, seen in zip(self.asks, self.answer.seen, strict=True)
+            ask._replace(mode=mode, cost=difference, mark=reader.mark(self.answer.now, seen))
+            for ask, reader, seen in zip(self.asks, readers_of(self.asks, self.answer), self.answer.seen, strict=True)
         ]
 
     def committed(self, asks: Sequence[Ask], answer: Seens | None) -> Decision:

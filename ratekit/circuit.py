@@ -1,6 +1,6 @@
 """
 Circuit: what all limiters on one remote store share in this process: its guard, the memory that stands in while it is away, and
-what was last seen of its keys. No I/O.
+what was last seen of its keys and is owed on them. No I/O.
 """
 
 import logging
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from ratekit.algorithms import LOOK, Rule
+from ratekit.debts import Debts
 from ratekit.decision import Seen
 from ratekit.errors import StoreError
 from ratekit.guard import Change, Fault, Guard
@@ -49,8 +50,13 @@ class Known:
 class Circuit:
     """The guard of one remote store, shared by all who use it in this process, and the memory that stands in for the store."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, merges: bool = True) -> None:
         self.clock = clock
+        self.merges = merges
+        """Whether the store knows what to do with what it is owed."""
+        self.debts = Debts()
+        self.shift = 0
+        """Microseconds that the store's clock is ahead of this one, by no more than a trip more, when it was last back."""
         self.rivalled = False
         self.guard = Guard(monotonic())
         self.local = MemoryStore(clock=clock)
@@ -75,9 +81,11 @@ class Circuit:
         with self._lock:
             return self.guard.probe(monotonic())
 
-    def probed(self, number: int, error: StoreError | None) -> None:
+    def probed(self, number: int, error: StoreError | None, answer: Seens | None = None) -> None:
         """How a probe ended."""
         with self._lock:
+            if answer is not None:  # the store read its clock before the answer came: nothing is dated too late
+                self.shift = answer.now - self.clock()
             change = self.guard.probed(monotonic(), number, None if error is None else Fault(error.fault))
         say(change)
 
@@ -100,6 +108,33 @@ class Circuit:
             self.known.young[ask.space, ask.identity] = ask.rule, seen, came
         if len(self.known.young) > HALF:
             self.known.turn()
+
+    def owe(self, asks: Sequence[Ask], decided: Sequence[Ask], answer: Seens) -> None:
+        """Note what was charged here while the store was not asked."""
+        if self.merges:
+            with self._lock:
+                self.debts.note(asks, decided, answer)
+
+    def due(self) -> Sequence[Ask]:
+        """The next charges that the store is owed: to be sent once, whatever comes of it."""
+        with self._lock:
+            return self.debts.take(self.clock(), self.shift)
+
+    def paid(self, asks: Sequence[Ask], answer: Seens) -> None:
+        """The store has been charged."""
+        with self._lock:
+            self.debts.merged += sum([ask.cost for ask in asks])
+        self.saw(asks, answer)
+
+    def unpaid(self, asks: Sequence[Ask]) -> None:
+        """The store may have been charged or not, and is not charged again."""
+        with self._lock:
+            self.debts.lost += sum([ask.cost for ask in asks])
+
+    def forgive(self, spaces: Iterable[Space], identity: Canonical) -> None:
+        """An identity was reset: it owes nothing."""
+        with self._lock:
+            self.debts.forget(spaces, identity)
 
     def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
         """Let the memory go on from what was seen, unless it knows of less room: an answer may come when it was asked already."""
@@ -128,7 +163,8 @@ def circuit_of(store: Any) -> Circuit:
     with _LOCK:
         circuit = _CIRCUITS.get(store)
         if circuit is None:
-            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic)
+            merges = getattr(store, "merges", False)
+            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic, merges=merges)
         return circuit
 
 
@@ -154,5 +190,11 @@ def _after_fork() -> None:
     _LOCK.release()
 
 
+def _in_child() -> None:
+    for circuit in list(_CIRCUITS.values()):
+        circuit.debts.clear()  # they are the parent's, and would be paid twice
+    _after_fork()
+
+
 if hasattr(os, "register_at_fork"):  # a child never finds them held by a thread that it does not have
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

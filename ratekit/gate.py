@@ -12,12 +12,15 @@ from ratekit.decision import Decision, Figures, decide, settled
 from ratekit.denials import Denials
 from ratekit.errors import ConfigurationError, StoreUnavailable
 from ratekit.limit import MOST, Limit
+from ratekit.part import part_of
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.off import all_new
 from ratekit.stores.protocol import Ask, Seens, asks_of, decisions_of
 
 OnOutage = Literal["local", "open", "closed"]
 
+MERGING: Final = 1.0
+"""Seconds that a trip may take which nobody waits for."""
 DECADE: Final = 10 * 365 * 86_400_000_000
 """Microseconds between this machine's monotonic clock and any clock of the day."""
 
@@ -58,14 +61,14 @@ def check_budget(budget: object) -> None:
 class Gate:
     """One limiter in front of a remote store: what it was refused, what it knows of its keys, what it says in an outage."""
 
-    def __init__(self, circuit: Circuit, plan: Plan, *, deny_cache: float, on_outage: OnOutage) -> None:
+    def __init__(self, circuit: Circuit, plan: Plan, *, deny_cache: float, on_outage: OnOutage, share: float = 1) -> None:
         self.clock = circuit.clock
         self.denials = Denials(plan, seconds=deny_cache)
         self.spaces = frozenset(space for _, space in plan)
         self._circuit = circuit
         self._plan = plan
         self._on_outage: OnOutage = on_outage
-        self._local = circuit.local.compile(plan)
+        self._share = share
         self._keeps = on_outage == "local"
         self._known = Known()  # identity -> decision, when
         circuit.gates((), self)
@@ -91,12 +94,16 @@ class Gate:
         self.denials.forget(identity, self.clock())
         self._known.take(identity)
 
-    def instead(self, identity: Canonical, cost: int, mode: int) -> Decision:
-        """The decision while the store is away; raises StoreUnavailable where the policy is "closed"."""
+    def instead(self, identity: Canonical, cost: int, mode: int, asked: object) -> Decision:
+        """
+        The decision while the store is away; raises StoreUnavailable where the policy is "closed". `asked` is true when the store was
+        asked, and may have counted the hit.
+        """
+        asks = asks_of(self._plan, identity, cost, mode)
         if self._on_outage == "local":
             self.seed(identity)
-            return _colored(self._local(identity, cost, mode), "local")
-        return instead(asks_of(self._plan, identity, cost, mode), self._on_outage)
+            return decide(decisions_of(asks, _locally(self._circuit, asks, self._share, asked)))
+        return instead(asks, self._on_outage)
 
     def seed(self, identity: Canonical) -> None:
         """Let the memory go on from what was last seen of an identity, by this limiter or in a hit that was no limiter's own."""
@@ -155,6 +162,7 @@ def left_alone() -> StoreUnavailable:
 def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) -> None:
     """Nothing is remembered of an identity any more."""
     circuit.local.forget(spaces, identity)
+    circuit.forgive(spaces, identity)
     for space in spaces:
         circuit.known.take((space, identity))
     for gate in circuit.gates(spaces):
@@ -169,8 +177,11 @@ def forget_given(circuit: Circuit, asks: Sequence[Ask]) -> None:
             gate.denials.forget(identity, gate.clock())
 
 
-def decided_instead(circuit: Circuit, asks: Sequence[Ask], on_outage: OnOutage) -> Seens:
-    """What the outage policy says to a hit that is no limiter's own; raises StoreUnavailable where it is "closed"."""
+def decided_instead(circuit: Circuit, asks: Sequence[Ask], on_outage: OnOutage, share: float, asked: object) -> Seens:
+    """
+    What the outage policy says to a hit that is no limiter's own; raises StoreUnavailable where it is "closed". `asked` is true when
+    the store was asked, and may have counted the hit.
+    """
     if on_outage != "local":
         instead(asks, on_outage)
         return all_new(asks)._replace(degraded=True)
@@ -184,4 +195,14 @@ def decided_instead(circuit: Circuit, asks: Sequence[Ask], on_outage: OnOutage) 
     # What the store charged is not given back here: a mark of its clock says nothing by ours.
     now = circuit.clock()
     asks = [ask._replace(mode=LOOK) if ask.mode == GIVE and abs(ask.mark[0] - now) > DECADE else ask for ask in asks]
-    return circuit.local.decide(asks)._replace(source="local", degraded=True)
+    return _locally(circuit, asks, share, asked)
+
+
+def _locally(circuit: Circuit, asks: Sequence[Ask], share: float, asked: object) -> Seens:
+    """What this process's memory says, by its part of each limit; what it charges, and nobody else has, is owed to the store."""
+    readers = [] if share == 1 else [part_of(ask.rule.limit, share) for ask in asks]
+    decided = [ask._replace(rule=part.rule) for ask, part in zip(asks, readers, strict=True)] if readers else asks
+    answer = circuit.local.decide(decided)
+    if not asked:
+        circuit.owe(asks, decided, answer)
+    return answer._replace(source="local", degraded=True, readers=readers)

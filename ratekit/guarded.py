@@ -9,18 +9,33 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone, probing
+from ratekit.gate import (
+    MERGING,
+    Gate,
+    OnOutage,
+    check_budget,
+    check_outage,
+    decided_instead,
+    forget_given,
+    forgotten,
+    left_alone,
+    probing,
+)
 from ratekit.guard import Health
+from ratekit.part import check_share
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
+
+MOMENT: Final = 0.05
+"""Seconds in which a hit that found the store away is decided and noted."""
 
 
 class GuardedStore:
@@ -28,13 +43,17 @@ class GuardedStore:
 
     remote = True
 
-    def __init__(self, store: Store, *, budget: float | None, on_outage: OnOutage, deny_cache: float) -> None:
+    def __init__(
+        self, store: Store, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
+    ) -> None:
         check_budget(budget)
         check_outage(on_outage)
+        check_share(fallback_share)
         self._store = store
         self._counting: Any = store  # those that can
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
+        self._share = fallback_share
         self._circuit = circuit_of(store)
         self._gates: dict[Plan, Gate] = {}
         self._prober: threading.Thread | None = None
@@ -43,7 +62,7 @@ class GuardedStore:
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
-        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage, share=self._share)
         remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
@@ -62,7 +81,7 @@ class GuardedStore:
                     gate.answered(identity, decision, sent)
                     return decision
             self._watch()
-            return gate.instead(identity, cost, mode)
+            return gate.instead(identity, cost, mode, ticket)
 
         return hit
 
@@ -79,7 +98,8 @@ class GuardedStore:
             sent = circuit.clock()
             answers = gate.refused(identities, cost, sent)
             asked = [i for i in range(len(identities)) if i not in answers]
-            if asked and (ticket := circuit.guard.ticket):
+            ticket = circuit.guard.ticket
+            if asked and ticket:
                 try:
                     decisions = remote([identities[i] for i in asked], cost)
                 except StoreError as error:
@@ -92,7 +112,7 @@ class GuardedStore:
                         answers[i] = decision
                     return [answers[i] for i in range(len(identities))]
             self._watch()
-            return [answers[i] if i in answers else gate.instead(who, cost, SPEND) for i, who in enumerate(identities)]
+            return [answers[i] if i in answers else gate.instead(who, cost, SPEND, ticket) for i, who in enumerate(identities)]
 
         return hit_many
 
@@ -112,7 +132,7 @@ class GuardedStore:
             finally:
                 forget_given(self._circuit, asks)
         self._watch()
-        return decided_instead(self._circuit, asks, self._on_outage)
+        return decided_instead(self._circuit, asks, self._on_outage, self._share, ticket)
 
     def gate(self, plan: Plan) -> Gate:
         """What stands before this store for a plan that has been compiled."""
@@ -120,7 +140,9 @@ class GuardedStore:
 
     def with_outage(self, on_outage: OnOutage) -> "GuardedStore":
         """The same store and circuit under another outage policy."""
-        return GuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
+        return GuardedStore(
+            self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache, fallback_share=self._share
+        )
 
     def count(self, key: str, command: Command, budget: float | None = None) -> Any:
         """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
@@ -174,13 +196,33 @@ class GuardedStore:
                 self._prober.start()
 
     def _probe(self) -> None:
+        while not self._circuit.guard.ticket and not self._closed:
+            self._look()
+            for _ in range(2):  # once more for a hit that was just being decided here
+                self._merge()
+                time.sleep(MOMENT)
+
+    def _look(self) -> None:
+        """Send probes until the store is back."""
         circuit, ask = self._circuit, probing(self._store)
         while not circuit.guard.ticket and not self._closed:
             time.sleep(circuit.pause())
             if number := circuit.probe():
                 try:
-                    ask(circuit.probe_asks, self._budget)
+                    answer = ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:
-                    circuit.probed(number, None)
+                    circuit.probed(number, None, answer)
+
+    def _merge(self) -> None:
+        """Charge the store what was admitted in its absence: once, whatever comes of it."""
+        circuit = self._circuit
+        while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due()):
+            try:
+                answer = self._store.decide(asks, MERGING)
+            except StoreError as error:
+                circuit.unpaid(asks)
+                circuit.failed(error, ticket)
+            else:
+                circuit.paid(asks, answer)

@@ -10,8 +10,20 @@ from ratekit.algorithms import SPEND
 from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage, decided_instead, forget_given, forgotten, left_alone, probing
+from ratekit.gate import (
+    MERGING,
+    Gate,
+    OnOutage,
+    check_budget,
+    check_outage,
+    decided_instead,
+    forget_given,
+    forgotten,
+    left_alone,
+    probing,
+)
 from ratekit.guard import Health
+from ratekit.part import check_share
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
@@ -26,13 +38,17 @@ class AsyncGuardedStore:
 
     remote = True
 
-    def __init__(self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float) -> None:
+    def __init__(
+        self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
+    ) -> None:
         check_budget(budget)
         check_outage(on_outage)
+        check_share(fallback_share)
         self._store = store
         self._counting: Any = store  # those that can
         self._budget, self._deny_cache = budget, deny_cache
         self._on_outage: OnOutage = on_outage
+        self._share = fallback_share
         self._circuit = circuit_of(store)
         self._gates: dict[Plan, Gate] = {}
         self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
@@ -40,7 +56,7 @@ class AsyncGuardedStore:
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
-        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage)
+        gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage, share=self._share)
         remote = self._store.compile(plan, self._budget if budget is None else budget)
         knows, refuse = gate.denials.knows, gate.denials.refuse
 
@@ -59,7 +75,7 @@ class AsyncGuardedStore:
                     gate.answered(identity, decision, sent)
                     return decision
             self._watch()
-            return gate.instead(identity, cost, mode)
+            return gate.instead(identity, cost, mode, ticket)
 
         return hit
 
@@ -72,7 +88,8 @@ class AsyncGuardedStore:
             sent = circuit.clock()
             answers = gate.refused(identities, cost, sent)
             asked = [i for i in range(len(identities)) if i not in answers]
-            if asked and (ticket := circuit.guard.ticket):
+            ticket = circuit.guard.ticket
+            if asked and ticket:
                 try:
                     decisions = await remote([identities[i] for i in asked], cost)
                 except StoreError as error:
@@ -85,7 +102,7 @@ class AsyncGuardedStore:
                         answers[i] = decision
                     return [answers[i] for i in range(len(identities))]
             self._watch()
-            return [answers[i] if i in answers else gate.instead(who, cost, SPEND) for i, who in enumerate(identities)]
+            return [answers[i] if i in answers else gate.instead(who, cost, SPEND, ticket) for i, who in enumerate(identities)]
 
         return hit_many
 
@@ -105,7 +122,7 @@ class AsyncGuardedStore:
             finally:
                 forget_given(self._circuit, asks)
         self._watch()
-        return decided_instead(self._circuit, asks, self._on_outage)
+        return decided_instead(self._circuit, asks, self._on_outage, self._share, ticket)
 
     def gate(self, plan: Plan) -> Gate:
         """What stands before this store for a plan that has been compiled."""
@@ -113,7 +130,9 @@ class AsyncGuardedStore:
 
     def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
         """The same store and circuit under another outage policy."""
-        return AsyncGuardedStore(self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache)
+        return AsyncGuardedStore(
+            self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache, fallback_share=self._share
+        )
 
     async def open(self) -> None:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
@@ -176,14 +195,32 @@ class AsyncGuardedStore:
             prober.add_done_callback(lambda _: self._probers.pop(loop, None))
 
     async def _probe(self) -> None:
+        while not self._circuit.guard.ticket:
+            await self._look()
+            await self._merge()
+
+    async def _look(self) -> None:
+        """Send probes until the store is back."""
         circuit, ask = self._circuit, probing(self._store)
         while not circuit.guard.ticket:
             if number := circuit.probe():
                 try:
-                    await ask(circuit.probe_asks, self._budget)
+                    answer = await ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:
-                    circuit.probed(number, None)
+                    circuit.probed(number, None, answer)
             else:
                 await asyncio.sleep(circuit.pause())
+
+    async def _merge(self) -> None:
+        """Charge the store what was admitted in its absence: once, whatever comes of it."""
+        circuit = self._circuit
+        while (ticket := circuit.guard.ticket) and (asks := circuit.due()):
+            try:
+                answer = await self._store.decide(asks, MERGING)
+            except StoreError as error:
+                circuit.unpaid(asks)
+                circuit.failed(error, ticket)
+            else:
+                circuit.paid(asks, answer)

@@ -23,11 +23,11 @@ def rehearse(tallies: Mapping[str, Tally], names: Sequence[str], plans: Sequence
     given back.
     """
     first = len(seen.seen) - len(asks)
-    theirs = decisions_of(asks, seen._replace(seen=seen.seen[first:], overs=seen.overs[first:]))
+    theirs = decisions_of(asks, seen._replace(seen=seen.seen[first:], overs=seen.overs[first:], readers=seen.readers[first:]))
     for name, decision in zip(names, each_of(plans, theirs), strict=True):
         if not decision:
             tally = tallies[name]
             tally.shadow += 1
             told = f"policy {name!r} would have refused a request by {decision.limit}; so far {tally.shadow}"
             tally.say("shadow_refusal", told, limit=str(decision.limit), refusals=tally.shadow)
-    return seen._replace(seen=seen.seen[:first], overs=seen.overs[:first])
+    return seen._replace(seen=seen.seen[:first], overs=seen.overs[:first], readers=seen.readers[:first])

@@ -13,6 +13,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
+from ratekit.algorithms.merging import MERGE, merged
 from ratekit.decision import Decision, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Cells, Command, Job
@@ -97,9 +98,11 @@ class MemoryStore:
                 if ask.mode == FORCE or (admitted and seens[i][0] and ask.mode in (SPEND, SHADOW)):
                     state, seens[i] = ask.rule.step(place.state, now, ask.cost, FORCE)
                     tables.save(place, state)
-                elif ask.mode == GIVE:
-                    state = ask.rule.give(place.state, now, ask.cost, ask.mark)
-                    tables.save(place, state)
+                elif ask.mode in (GIVE, MERGE):
+                    settle = partial(merged, ask.rule) if ask.mode == MERGE else ask.rule.give
+                    here = tables.place(place.table, ask.identity, now)  # a hit may bring several charges into one key
+                    state = settle(here.state, now, ask.cost, ask.mark)
+                    tables.save(here, state)
                     seens[i] = (True, *ask.rule.step(state, now, 1, LOOK)[1][1:])
                 elif ask.mode != LOOK and steps[i][0] is not place.state:
                     tables.save(place, steps[i][0])

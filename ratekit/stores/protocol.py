@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ratekit.algorithms import SPEND, Mark, Rule
-from ratekit.decision import Decision, Seen, decide
+from ratekit.decision import Decision, Seen, Told, decide
 from ratekit.stores.naming import Canonical, Plan, Space
 
 
@@ -24,10 +24,23 @@ class Ask(NamedTuple):
     mark: Mark = (0, 0)
 
 
+class Reader(Protocol):
+    """What knows what a rule saw."""
+
+    def read(self, cost: int, seen: Seen) -> Told:
+        """From what was seen to the figures."""
+        ...
+
+    def mark(self, now: int, seen: Seen) -> Mark:
+        """Where a charge at `now` went, from what was seen of it."""
+        ...
+
+
 class Seens(NamedTuple):
     """
     What was seen: the store's clock in microseconds, and per limit what its rule saw, after the charge if there was one. `overs`,
-    where a store promises less than its rules do: per limit the `max_over` of its decision.
+    where a store promises less than its rules do: per limit the `max_over` of its decision. `readers`, where others than the limits'
+    own rules saw it: per limit what has the `read` and `mark` of the one that did.
     """
 
     now: int
@@ -35,6 +48,7 @@ class Seens(NamedTuple):
     source: str = "store"
     degraded: bool = False
     overs: Sequence[int | None] = ()
+    readers: Sequence["Reader"] = ()
 
 
 Compiled = Callable[[Canonical, int, int], Decision]
@@ -53,7 +67,7 @@ AsyncCompiledMany = Callable[[Sequence[Canonical], int], Awaitable[list[Decision
 class Store(Protocol):
     """
     State for threads. `remote` says whether a hit is a trip that may fail; then `budget` is the seconds that one may take, None
-    the store's own.
+    the store's own. A remote store whose `merges` is true also understands the mode MERGE (`ratekit.algorithms.merging`).
     """
 
     remote: bool
@@ -104,13 +118,18 @@ def asks_of(plan: Plan, identity: Canonical, cost: int, mode: int) -> list[Ask]:
 
 def decisions_of(asks: Sequence[Ask], answer: Seens) -> list[Decision]:
     """One decision per limit: what its rule saw, with the limit that it speaks of."""
-    _, seens, source, degraded, overs = answer
+    _, seens, source, degraded, overs, _ = answer
     # What stands in for a store that is away cannot know what others spent.
     overs = overs or (None if degraded else 0,) * len(asks)
     return [
-        Decision((bool(seen[0]), ask.rule.limit, ask.rule.read, ask.cost, seen, source, degraded, over, ()))
-        for ask, seen, over in zip(asks, seens, overs, strict=True)
+        Decision((bool(seen[0]), ask.rule.limit, reader.read, ask.cost, seen, source, degraded, over, ()))
+        for ask, reader, seen, over in zip(asks, readers_of(asks, answer), seens, overs, strict=True)
     ]
+
+
+def readers_of(asks: Sequence[Ask], answer: Seens) -> Sequence[Reader]:
+    """Per limit what knows what was seen of it."""
+    return answer.readers or [ask.rule for ask in asks]
 
 
 def hit(store: Store, plan: Plan, identity: Canonical, cost: int, mode: int, budget: float | None = None) -> Decision:

@@ -90,7 +90,7 @@ def test_when_the_server_is_killed_decisions_are_local_at_once_and_after_it_is_b
         assert sum(map(bool, decisions)) == 8
         server.start()
         joined(limiter)
-        assert (limiter.hit("ann").source, limiter.peek("ann").remaining) == ("store", 8)
+        assert (limiter.hit("bob").source, limiter.peek("bob").remaining) == ("store", 8)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert ["left alone" in caplog.messages[0], "back" in caplog.messages[1]] == [True, True]
 

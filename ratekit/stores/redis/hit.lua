@@ -7,7 +7,7 @@
 -- Reply     now, then per limit 1 or 0 (it fits or not) and what its rule saw: integers only
 --
 -- A limit's table `p` is also where its rule keeps what it loaded, from one hit to the next: no hit makes tables of its own.
-local LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE, COUNT = 0, 1, 2, 3, 4, 5, 6
+local LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE, COUNT, MERGE = 0, 1, 2, 3, 4, 5, 6, 7
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -61,6 +61,11 @@ for i = 2, #ARGV, 2 do
         elseif mode == GIVE then
           p.fits = true
           rule.give(p, key, p[3], p[4])
+        elseif mode == MERGE then
+          rule.load(p, key, now, true) -- a hit may bring several charges into one key
+          rule.merge(p, key, p[3], p[4])
+          rule.load(p, key, now, false)
+          p.fits = true
         elseif mode ~= LOOK then
           rule.keep(p, key)
         end

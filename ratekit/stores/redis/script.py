@@ -17,6 +17,7 @@ from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
 from ratekit.algorithms import ALGORITHMS, SPEND, Mark, Rule
+from ratekit.algorithms.merging import MERGE
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
@@ -40,7 +41,9 @@ Clock = Callable[[], int]
 """Microseconds since 1970, for tests."""
 
 Rules = frozenset[str]
-"""The names of the rules that a script is to know."""
+"""The names of the rules that a script is to know; MERGES among them if it is to know how each brings in what was charged elsewhere."""
+
+MERGES: Final = "merges"
 
 
 class Script(NamedTuple):
@@ -83,8 +86,13 @@ def script_for(rules: Rules) -> Script:
     """The script that knows these rules."""
     here, twins = resources.files("ratekit.stores.redis"), resources.files("ratekit.algorithms")
     # Each rule in a block of its own, so that its locals are its own.
-    blocks = [f"do\n{(twins / f'{name}.lua').read_text('utf-8')}end" for name in ALGORITHMS if name in rules]
-    if kinds := sorted(rules.difference(ALGORITHMS)):
+    parts = ("", "_merge") if MERGES in rules else ("",)
+    blocks = [
+        "do\n" + "".join([(twins / f"{name}{part}.lua").read_text("utf-8") for part in parts]) + "end"
+        for name in ALGORITHMS
+        if name in rules
+    ]
+    if kinds := sorted(rules.difference(ALGORITHMS, (MERGES,))):
         counters = resources.files("ratekit.counters")
         blocks += [(counters / "common.lua").read_text("utf-8")]
         blocks += [f"do\n{(counters / f'{kind}.lua').read_text('utf-8')}end" for kind in kinds]
@@ -98,6 +106,8 @@ def label_of(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> Label:
     rows = [[rule.limit.algorithm, mode, *mark, *rule.arguments(cost)] for rule, mode, cost, mark in asked]
     facts = tuple([Fact(rule.limit, rule.read, cost, 1 + rule.width) for rule, _, cost, _ in asked])
     rules = frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
+    if any(mode == MERGE for _, mode, _, _ in asked):
+        rules |= {MERGES}
     return Label(json.dumps(rows, separators=(",", ":")), len(rows), sum([fact.width for fact in facts]), rules, facts)
 
 
@@ -127,7 +137,9 @@ def packed(asks: Sequence[Ask], clock: Clock | None = None) -> Parcel:
     if not asks:
         return (), NOTHING
     keys = [ask.space.key(ask.identity) for ask in asks]
-    return keys, label_of(tuple([(dated(ask.rule, clock), ask.mode, ask.cost, ask.mark) for ask in asks]))
+    # No two merges say the same: to remember their labels would only push out others.
+    label = label_of.__wrapped__ if asks[0].mode == MERGE else label_of
+    return keys, label(tuple([(dated(ask.rule, clock), ask.mode, ask.cost, ask.mark) for ask in asks]))
 
 
 def words(parcels: Sequence[Parcel], script: Script, now: int | None, *, whole: bool) -> list[str]:

@@ -42,6 +42,7 @@ class RedisStore:
     """
 
     remote = True
+    merges = True
 
     def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()
@@ -122,6 +123,7 @@ class AsyncRedisStore:
     """
 
     remote = True
+    merges = True
 
     def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._holders = Holders()

@@ -45,6 +45,7 @@ class UpstashStore:
     """
 
     remote = True
+    merges = True
 
     def __init__(self, url: str, token: str | None = None, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._new_client = client_maker(address_of(url, token))
@@ -136,6 +137,7 @@ class AsyncUpstashStore:
     """
 
     remote = True
+    merges = True
 
     def __init__(self, url: str, token: str | None = None, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._new_client = client_maker(address_of(url, token))

@@ -1,0 +1,190 @@
+"""
+Debts: what this process admitted while a remote store was away, kept until it can be charged there. Pure: no I/O, no clock, no lock.
+
+A hit that was decided here because the store was known to be away was certainly not counted there. It is noted per key, with the
+instant at which it was admitted and the window that it was admitted in, and given out once, by `take`: what happened to it then is not
+asked, because what may have been charged is never charged again. A hit whose trip failed may have been counted; it is not noted.
+
+Instants are kept to a sixteenth of the period (of limits up to 16 exactly), each a first one: what is merged leaves no later than it
+would have. At most KEYS keys are noted, the first that come; beyond that, units are `dropped`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ratekit.algorithms import FORCE, GIVE, SHADOW, SPEND, Mark, Rule
+from ratekit.algorithms.merging import MERGE, is_over, merge_mark, moved
+from ratekit.stores.naming import Canonical, Space
+from ratekit.stores.protocol import Ask, Seens
+
+KEYS: Final = 10_000
+"""Keys that are noted at most: as many as the last known states that an outage may begin from."""
+POINTS: Final = 16
+"""Into how many parts of a period instants are kept apart; a key never has more than twice as many."""
+TOGETHER: Final = 100
+"""Charges in one trip: half a millisecond of a server's time, that requests may have to wait for."""
+
+
+class Point:
+    """Units that were admitted from `at` on, and where they are to be charged. Times by this process's clock."""
+
+    __slots__ = ("at", "cost", "mark")
+
+    def __init__(self, cost: int, at: int, mark: Mark) -> None:
+        self.cost, self.at, self.mark = cost, at, mark
+
+
+class Debt:
+    """What is owed on one key."""
+
+    __slots__ = ("_chain", "points", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.points: list[Point] = []
+        self._chain: Mark = (0, 0)
+
+    def add(self, cost: int, now: int, mark: Mark | None) -> None:
+        """A charge at `now`; without a `mark` (only of a token bucket that paid back at another rate) that of these charges alone."""
+        rule, points = self.rule, self.points
+        if mark is None:
+            full = max(self._chain[0] * rule.limit.quota + self._chain[1], now * rule.limit.quota)
+            mark = self._chain = divmod(full + cost * rule.limit.period, rule.limit.quota)
+        last = points[-1] if points else None
+        if last is None or not (self._joins(last, cost, now, mark) or len(points) >= 2 * POINTS):
+            points.append(Point(cost, now, mark))
+            return
+        last.cost += cost
+        if rule.limit.algorithm == "token_bucket" and _after(rule, last.mark, cost) == mark:
+            last.mark = mark
+
+    def give(self, cost: int, mark: Mark) -> None:
+        """Units that were given back of a charge here; `mark` as in `Rule.give`."""
+        for i in range(len(self.points) - 1, -1, -1):
+            point = self.points[i]
+            if not self._holds(point, mark):
+                continue
+            back = min(cost, point.cost)
+            point.cost -= back
+            cost -= back
+            if self.rule.limit.algorithm == "token_bucket":
+                self._chain = _after(self.rule, self._chain, -back)
+                for later in self.points[i:]:
+                    later.mark = _after(self.rule, later.mark, -back)
+            if not cost:
+                break
+        self.points = [point for point in self.points if point.cost]
+
+    def _joins(self, last: Point, cost: int, now: int, mark: Mark) -> bool:
+        limit = self.rule.limit
+        if limit.algorithm == "token_bucket":  # busy all the while, so that together they end where the later one does
+            return _after(self.rule, last.mark, cost) == mark
+        cell = 1 if limit.quota <= POINTS else limit.period // POINTS
+        return now - last.at < cell and mark[1] == last.mark[1]
+
+    def _holds(self, point: Point, mark: Mark) -> bool:
+        algorithm = self.rule.limit.algorithm
+        if algorithm in ("fixed_window", "sliding_counter"):
+            return point.mark[1] == mark[0]
+        return point.mark <= mark if algorithm == "token_bucket" else point.at <= mark[0]
+
+
+def _after(rule: Rule, mark: Mark, cost: int) -> Mark:
+    """Where a token bucket is full when `cost` more is charged without a rest."""
+    limit = rule.limit
+    return divmod(mark[0] * limit.quota + mark[1] + cost * limit.period, limit.quota)
+
+
+class Debts:
+    """
+    What is owed to one store.
+
+    >>> from ratekit import Limit
+    >>> from ratekit.algorithms import SPEND
+    >>> from ratekit.stores import MemoryStore
+    >>> from ratekit.stores.naming import plan_of
+    >>> from ratekit.stores.protocol import asks_of
+    >>> asks = asks_of(plan_of([Limit(5, per=60)], prefix="ratekit", name="docs"), "user:42", 2, SPEND)
+    >>> debts = Debts()
+    >>> debts.note(asks, asks, MemoryStore(clock=lambda: 1_000_000).decide(asks))
+    >>> [(ask.identity, ask.cost, ask.mark) for ask in debts.take(now=2_000_000, shift=5)]
+    [('user:42', 2, (1000005, 0))]
+    >>> debts.take(now=2_000_000, shift=5)
+    []
+    """
+
+    def __init__(self, keys: int = KEYS) -> None:
+        self._keys = keys
+        self._debts: dict[tuple[Space, Canonical], Debt] = {}
+        self.merged = self.lost = self.dropped = 0
+        """Units: charged into the store; given out and perhaps never charged; never noted, or over before the store was back."""
+
+    def __len__(self) -> int:
+        """The keys on which something is owed."""
+        return len(self._debts)
+
+    def note(self, asks: Sequence[Ask], decided: Sequence[Ask], answer: Seens) -> None:
+        """Note what a hit charged here: `asks` as the store would have been asked, `decided` as this process's memory was."""
+        pairs = list(zip(asks, decided, answer.seen, strict=True))
+        admitted = all(seen[0] or ask.mode != SPEND for ask, _, seen in pairs)
+        for ask, mine, seen in pairs:
+            if ask.mode == FORCE or (admitted and seen[0] and ask.mode in (SPEND, SHADOW)):
+                same = mine.rule is ask.rule or ask.rule.limit.algorithm != "token_bucket"
+                debt = self._of(ask, answer.now)
+                if debt is None:
+                    self.dropped += ask.cost
+                else:
+                    debt.add(ask.cost, answer.now, merge_mark(mine.rule, answer.now, seen) if same else None)
+            elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
+                owed.give(ask.cost, ask.mark)
+                if not owed.points:
+                    del self._debts[ask.space, ask.identity]
+
+    def take(self, now: int, shift: int, most: int = TOGETHER) -> list[Ask]:
+        """
+        The next charges to be made in the store, whose clock is `shift` ahead of this one: given out, and no longer known. All of a
+        key's at once, so a few more than `most` perhaps.
+        """
+        asks: list[Ask] = []
+        while self._debts and len(asks) < most:
+            (space, identity), debt = next(iter(self._debts.items()))
+            del self._debts[space, identity]
+            rule = debt.rule
+            asks += [
+                Ask(rule, space, identity, MERGE, point.cost, moved(rule, point.mark, shift)) for point in self._live(debt, now)
+            ]
+        return asks
+
+    def forget(self, spaces: Iterable[Space], identity: Canonical) -> None:
+        """Nothing is owed any more by an identity that was reset."""
+        for space in spaces:
+            self._debts.pop((space, identity), None)
+
+    def clear(self) -> None:
+        """Owe nothing: in a forked child, whose parent owes it."""
+        self._debts.clear()
+
+    def _live(self, debt: Debt, now: int) -> Iterator[Point]:
+        for point in debt.points:
+            if is_over(debt.rule, now, point.mark):
+                self.dropped += point.cost
+            else:
+                yield point
+
+    def _of(self, ask: Ask, now: int) -> Debt | None:
+        debt = self._debts.get((ask.space, ask.identity))
+        if debt is None:
+            if len(self._debts) >= self._keys and not self._room(now):
+                return None
+            debt = self._debts[ask.space, ask.identity] = Debt(ask.rule)
+        debt.rule = ask.rule
+        return debt
+
+    def _room(self, now: int) -> bool:
+        """Whether the key that is noted longest is over by now, and let go."""
+        key, debt = next(iter(self._debts.items()))
+        if any(not is_over(debt.rule, now, point.mark) for point in debt.points):
+            return False
+        self.dropped += sum(point.cost for point in debt.points)
+        del self._debts[key]
+        return True
