@@ -3,7 +3,8 @@ Linearizable: is there an order, one call after another, that explains what call
 
 Pure: no store, no clock, no thread. The search is Wing and Gong's ("Testing and verifying concurrent objects", 1993): of the calls that
 are left, one may come next if none of the others ended before it began. Lowe's addition ("Testing for linearizability", 2017): which
-calls are done and the state after them, once tried in vain, is not tried again, however it was reached.
+calls are done and the state after them, once tried in vain, is not tried again, however it was reached. And what only looks is put first wherever
+it is right.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -82,14 +83,13 @@ class Search:
     def steps(self, point: Point) -> Iterator[tuple[Call, Point]]:
         """Every call that may come next, and where the search stands then."""
         indices, least = self.next_ones(point)
-        for index in indices:
-            call = self.sure[index]
-            state = self.rule(point.state, call)
-            if state is not None:
-                ahead, first = point.ahead | {index}, point.first
-                while first in ahead:
-                    first += 1
-                yield call, Point(first, frozenset(i for i in ahead if i > first), point.unsure, state)
+        fits = [(index, state) for index in indices if (state := self.rule(point.state, self.sure[index])) is not None]
+        for index, state in fits:
+            if reads(self.sure[index]):  # right as it stands, and without effect wherever else it were put: no need to try
+                yield self.sure[index], self.after(point, index, state)
+                return
+        for index, state in fits:
+            yield self.sure[index], self.after(point, index, state)
         offered: set[tuple[str, int]] = set()
         for index, call in enumerate(self.unsure):
             # Of unanswered calls that ask the same, the one that began first can be put wherever another can.
@@ -97,7 +97,14 @@ class Search:
                 offered.add((call.what, call.cost))
                 state = self.rule(point.state, call)
                 if state is not None and state != point.state:
-                    yield call, Point(point.first, point.ahead, point.unsure | {index}, state)
+                    yield call, point._replace(unsure=point.unsure | {index}, state=state)
+
+    def after(self, point: Point, index: int, state: Hashable) -> Point:
+        """Where the search stands when an answered call has been put next."""
+        ahead, first = point.ahead | {index}, point.first
+        while first in ahead:
+            first += 1
+        return Point(first, frozenset(i for i in ahead if i > first), point.unsure, state)
 
     def next_ones(self, point: Point) -> tuple[list[int], int]:
         """The answered calls that are left and began before any of them ended; and when the first of them ended."""
@@ -136,6 +143,11 @@ def quota(most: int) -> Rule:
         return after if answer is None or answer == (fits, max(0, most - after)) else None
 
     return rule
+
+
+def reads(call: Call) -> bool:
+    """Whether a call has no effect, whatever the state: a look, or a refusal."""
+    return call.what in ("peek", "refusal") or (call.what == "hit" and call.answer is not None and not call.answer[0])
 
 
 def overlaps(calls: Sequence[Call]) -> int:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-
 from linearizable import Call
 
 from ratekit import AsyncLimiter, Decision, Limiter, RateLimitExceeded
