@@ -79,6 +79,7 @@ class Enforcer:
         budget: float | None,
         on_outage: OnOutage,
         deny_cache: float,
+        fallback_share: float = 1.0,
         headers: str | Sequence[str] | Headers = DEFAULT,
         hash_keys: bool | str | bytes = False,
         more: Sequence[Policy] = (),
@@ -94,7 +95,9 @@ class Enforcer:
         prepared = prepare(policies or (), name=name, prefix=prefix, unnamed=limits is not None, headers=self.headers)
         # Those of a route go into the same hit.
         prepared += prepare(more, name=name, prefix=prefix, unnamed=False, headers=self.headers)
-        self.store: Any = open_or_take(given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+        self.store: Any = open_or_take(
+            given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share
+        )
         self.proxies = Proxies(trusted_proxies, forwarded_header)
         self.given, self.request_of = given, request_of
         self._on_outage = on_outage

@@ -34,6 +34,7 @@ from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Key, Proxies
 from ratekit.limit import Limit
 from ratekit.openapi import document
+from ratekit.part import check_share
 from ratekit.policy import Match, Policy, Test
 from ratekit.request import Request
 from ratekit.routes import Standing
@@ -87,9 +88,11 @@ class RateLimit:
         forwarded_header: str = "x-forwarded-for",
         budget: float | None = None,
         deny_cache: float = 1.0,
+        fallback_share: float = 1.0,
         hash_keys: bool | str | bytes = False,
     ) -> None:
         _check(limits, policies, name, budget, on_outage)
+        check_share(fallback_share)
         self.named = policies is not None or name is not None
         self._policy: Callable[[str], Policy] = lambda name: Policy(
             name, limits, key=key, cost=cost, exempt=exempt, missing=missing
@@ -98,7 +101,11 @@ class RateLimit:
         self._store, self._hash_keys = store, hash_keys
         self._proxies, self._proxied = Proxies(trusted_proxies, forwarded_header), bool(trusted_proxies)
         self._options: dict[str, Any] = {"prefix": prefix, "budget": budget, "on_outage": on_outage, "deny_cache": deny_cache}
-        self._options |= {"trusted_proxies": trusted_proxies, "forwarded_header": forwarded_header}
+        self._options |= {
+            "fallback_share": fallback_share,
+            "trusted_proxies": trusted_proxies,
+            "forwarded_header": forwarded_header,
+        }
         self._enforcers: dict[tuple[int, Any, Any], tuple[Any, Enforcer]] = {}
         prepared = prepare(self._policies, name="default", prefix=prefix, unnamed=False)
         if store is not None:  # a store that cannot be is said here, not at the first request

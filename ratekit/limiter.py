@@ -28,6 +28,7 @@ from ratekit.leased import LeasedStore
 from ratekit.leased_async import AsyncLeasedStore
 from ratekit.leasing import check_lease
 from ratekit.limit import MOST, Limit, limits_of
+from ratekit.part import check_share
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.memory import AsyncMemoryStore
@@ -70,6 +71,8 @@ class Limiter:
     For a remote store: `budget` is the seconds that a decision may take (None: the store's own, 0.05 for Redis, 1.0 for Upstash).
     When they are spent, or the store is known to be away, `on_outage` decides: "local" (this process's memory, from the last known
     state), "open", or "closed" (StoreUnavailable). A refusal is remembered for at most `deny_cache` seconds (0: not at all).
+    `fallback_share` is the part of each quota that this process admits by its memory meanwhile, rounded down and 1 at least: 0.25 for
+    four processes.
     With `lease`, a share of the quota above 0 and up to 0.5, this process takes units of busy identities ahead of time and spends them
     without a trip (`source` "lease"); `max_over` then says how many units that may let in beyond a sliding window or a token bucket.
 
@@ -89,6 +92,7 @@ class Limiter:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        fallback_share: float = 1.0,
         lease: float | None = None,
     ) -> None:
         self.limits = limits_of(limits)
@@ -96,7 +100,15 @@ class Limiter:
         self._plan: Plan = plan_of(self.limits, prefix=prefix, name=name)
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
-        self._store: Store = open_or_take(store, "close", budget=budget, on_outage=on_outage, deny_cache=deny_cache, lease=lease)
+        self._store: Store = open_or_take(
+            store,
+            "close",
+            budget=budget,
+            on_outage=on_outage,
+            deny_cache=deny_cache,
+            fallback_share=fallback_share,
+            lease=lease,
+        )
         self._decide: Compiled = self._store.compile(self._plan)
         self._decide_many = many_of(self._store, self._plan)
         self._lines: Lines[threading.Event] = Lines()
@@ -205,6 +217,7 @@ class AsyncLimiter:
         budget: float | None = None,
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
+        fallback_share: float = 1.0,
         lease: float | None = None,
     ) -> None:
         self.limits = limits_of(limits)
@@ -213,7 +226,13 @@ class AsyncLimiter:
         self._owned = isinstance(store, str)
         announce(self, store, prefix, name, self.limits)
         self._store: AsyncStore = open_or_take(
-            store, "aclose", budget=budget, on_outage=on_outage, deny_cache=deny_cache, lease=lease
+            store,
+            "aclose",
+            budget=budget,
+            on_outage=on_outage,
+            deny_cache=deny_cache,
+            fallback_share=fallback_share,
+            lease=lease,
         )
         # Remote stores are guarded, the others never wait: what is compiled is a coroutine function in either case.
         self._decide = cast(Callable[[Canonical, int, int], Coroutine[Any, Any, Decision]], self._store.compile(self._plan))
@@ -345,6 +364,7 @@ def open_or_take(
     budget: float | None = None,
     on_outage: OnOutage = "local",
     deny_cache: float = 1.0,
+    fallback_share: float = 1.0,
     lease: float | None = None,
 ) -> Any:
     """
@@ -355,6 +375,7 @@ def open_or_take(
     check_budget(budget)
     check_outage(on_outage)
     check_deny_cache(deny_cache)
+    check_share(fallback_share)
     if switched_off():
         return AsyncOffStore() if wait else OffStore()
     if isinstance(store, str):
@@ -371,7 +392,7 @@ def open_or_take(
             )
         return store
     guard: Any = AsyncGuardedStore if wait else GuardedStore
-    guarded = guard(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache)
+    guarded = guard(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share)
     if share is None:
         return guarded
     return AsyncLeasedStore(guarded, share) if wait else LeasedStore(guarded, share)

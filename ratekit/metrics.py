@@ -50,6 +50,8 @@ METRICS: Final = (
     Metric("ratekit_store_changes", "counter", "changes of the circuit's state", ("store",)),
     Metric("ratekit_store_failures", "counter", "trips and hits that failed", ("store",)),
     Metric("ratekit_store_probes", "counter", "probes that were sent while the store was left alone", ("store",)),
+    Metric("ratekit_store_merged_units", "counter", "units admitted while the store was away and charged there since", ("store",)),
+    Metric("ratekit_store_unmerged_units", "counter", "units admitted while it was away and never charged there", ("store",)),
     Metric("ratekit_trips", "counter", "commands sent to the store", ("store",)),
     Metric("ratekit_trip_hits", "counter", "hits in these commands: divided by ratekit_trips, hits per trip", ("store",)),
     Metric("ratekit_queue_hits", "gauge", "hits that wait for a trip", ("store",)),
@@ -130,6 +132,8 @@ def _of_stores() -> Iterator[Reading]:
             "store_changes": health.changes,
             "store_failures": health.failures,
             "store_probes": health.probes,
+            "store_merged_units": circuit.debts.merged,
+            "store_unmerged_units": circuit.debts.lost + circuit.debts.dropped,
         }
         if traffic is not None:
             facts |= {"trips": traffic.trips, "trip_hits": traffic.hits, "queue_hits": store.waiting}

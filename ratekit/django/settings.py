@@ -30,6 +30,7 @@ KNOWN: Final = (
     "BUDGET",
     "ON_OUTAGE",
     "DENY_CACHE",
+    "FALLBACK_SHARE",
     "ON_REFUSED",
     "HEADERS",
     "HASH_KEYS",
@@ -144,6 +145,7 @@ def _rest(given: Mapping[str, Any]) -> dict[str, Any]:
         "budget": given.get("BUDGET"),
         "on_outage": given.get("ON_OUTAGE", "local"),
         "deny_cache": given.get("DENY_CACHE", 1.0),
+        "fallback_share": given.get("FALLBACK_SHARE", 1.0),
         "headers": headers_of(given.get("HEADERS", DEFAULT)),
         "hash_keys": given.get("HASH_KEYS", False),
     }
