@@ -153,12 +153,12 @@ class AsyncLeasedStore:
             await self._work()
 
     async def _work(self) -> None:
-        trips = []
-        for lender, gate in self._lenders:
-            while lender.jobs:
-                with suppress(IndexError):  # a thread with a loop of its own may have taken the last one
-                    trips.append(self._do(lender, gate, lender.jobs.popleft()))
-        if trips:
+        while any(lender.jobs for lender, _ in self._lenders):
+            trips = []
+            for lender, gate in self._lenders:
+                while lender.jobs:
+                    with suppress(IndexError):  # a thread with a loop of its own may have taken the last one
+                        trips.append(self._do(lender, gate, lender.jobs.popleft()))
             await asyncio.gather(*trips)
 
     async def _do(self, lender: Lender, gate: Any, job: Job) -> None:

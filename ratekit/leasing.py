@@ -47,9 +47,7 @@ def check_lease(lease: object) -> Fraction | None:
     if lease is None:
         return None
     if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease <= 0.5:
-        raise ConfigurationError(
-            f"lease {lease!r}: write a share of the quota above 0 and up to 0.5, such as 0.05, or None for none"
-        )
+        raise ConfigurationError(f"lease {lease!r}: write a share of the quota above 0 and up to a half, such as 0.05, or None")
     return Fraction(repr(lease))
 
 

@@ -10,6 +10,7 @@ left. What nobody has spent for a moment, or what is old, is given back.
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
@@ -187,6 +188,11 @@ class Lender:
     def give_all(self) -> None:
         """All that is in hand is to be given back, and nothing is lent any more."""
         self.closed = True
+        for _ in range(len(self.jobs)):  # what has not been asked for need not be
+            with suppress(IndexError):
+                job = self.jobs.popleft()
+                if job.entry is None:
+                    self.jobs.append(job)
         for identity in [*self._entries]:
             self.forget(identity, give=True)
 
