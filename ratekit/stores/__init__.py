@@ -11,16 +11,18 @@ from ratekit.stores.protocol import Ask, AsyncStore, Seens, Store
 from ratekit.stores.url import open_async_store, open_store
 
 if TYPE_CHECKING:
-    from ratekit.stores.redis import AsyncRedisStore, RedisStore
+    from ratekit.stores.redis import AsyncRedisClusterStore, AsyncRedisStore, RedisClusterStore, RedisStore
     from ratekit.stores.upstash import AsyncUpstashStore, UpstashStore
 
 __all__ = [
     "Ask",
     "AsyncMemoryStore",
+    "AsyncRedisClusterStore",
     "AsyncRedisStore",
     "AsyncStore",
     "AsyncUpstashStore",
     "MemoryStore",
+    "RedisClusterStore",
     "RedisStore",
     "Seens",
     "Store",
@@ -32,10 +34,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # What needs an extra is imported when it is asked for; without the extra, the error says what to install.
-    if name in ("AsyncRedisStore", "RedisStore"):
-        from ratekit.stores.redis import AsyncRedisStore, RedisStore
+    if name in ("AsyncRedisClusterStore", "AsyncRedisStore", "RedisClusterStore", "RedisStore"):
+        from ratekit.stores import redis
 
-        return RedisStore if name == "RedisStore" else AsyncRedisStore
+        return getattr(redis, name)
     if name in ("AsyncUpstashStore", "UpstashStore"):
         from ratekit.stores.upstash import AsyncUpstashStore, UpstashStore
 

@@ -17,9 +17,9 @@ def _remote(url: str, **options: Any) -> Store:
         from ratekit.stores.upstash import UpstashStore
 
         return UpstashStore(url, **options)
-    from ratekit.stores.redis import RedisStore
+    from ratekit.stores.redis import RedisClusterStore, RedisStore
 
-    return RedisStore(url, **options)
+    return (RedisClusterStore if _of_a_cluster(url) else RedisStore)(url, **options)
 
 
 def _async_remote(url: str, **options: Any) -> AsyncStore:
@@ -27,9 +27,13 @@ def _async_remote(url: str, **options: Any) -> AsyncStore:
         from ratekit.stores.upstash import AsyncUpstashStore
 
         return AsyncUpstashStore(url, **options)
-    from ratekit.stores.redis import AsyncRedisStore
+    from ratekit.stores.redis import AsyncRedisClusterStore, AsyncRedisStore
 
-    return AsyncRedisStore(url, **options)
+    return (AsyncRedisClusterStore if _of_a_cluster(url) else AsyncRedisStore)(url, **options)
+
+
+def _of_a_cluster(url: str) -> bool:
+    return url.partition("://")[0].endswith("+cluster")
 
 
 SCHEMES: Final = (
@@ -41,6 +45,8 @@ SCHEMES: Final = (
     "valkeys",
     "redis+sentinel",
     "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
     "upstash",
     "upstash+http",
 )
@@ -100,7 +106,7 @@ ASYNC_STORES: Final = Shared(AsyncMemoryStore(PROCESS), _async_remote)
 def open_store(url: str) -> Store:
     """
     The store of a URL, for threads: `memory://`, `redis://`, `rediss://`, `unix://`, `valkey://`,
-    `redis+sentinel://host:port,host:port/service`,
+    `redis+sentinel://host:port,host:port/service`, `redis+cluster://host:port,host:port`,
     `upstash://TOKEN@name.upstash.io` (or `upstash://` alone: what UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN say).
 
     One URL is one store per process. Raises ConfigurationError for an unknown scheme or a missing extra.

@@ -1,0 +1,212 @@
+"""
+RedisClusterStore: Redis Cluster, for threads.
+
+Hits go to the master of their slot, together with all that wait for it. What was not for it is asked again by itself and follows
+what the nodes say: such a hit certainly was not counted. Nothing else is ever sent twice.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from ratekit.decision import Decision
+from ratekit.errors import StoreError, StoreUnavailable
+from ratekit.stores.across import Part, across
+from ratekit.stores.counting import Command, Job
+from ratekit.stores.holders import Holders
+from ratekit.stores.naming import Canonical, Plan, Space
+from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
+from ratekit.stores.redis.cluster_address import Address, seeds_of
+from ratekit.stores.redis.cluster_base import HOPS, Cluster, slots_of
+from ratekit.stores.redis.cluster_map import slot_in, slot_of, together_in
+from ratekit.stores.redis.cluster_shard import Node, Shard, Start
+from ratekit.stores.redis.script import Parcel
+from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
+from ratekit.stores.redis.trip import Trips
+from ratekit.stores.redis.wire import Redirected
+from ratekit.stores.traffic import Traffic
+
+
+class RedisClusterStore:
+    """
+    State in a Redis Cluster of version 7 or newer, or Valkey's, for threads.
+
+    `target` is a URL (`redis+cluster://host:port,host:port`, `rediss+cluster://`) or a `redis.RedisCluster` client of yours: its
+    nodes and credentials are used, its connections are not. `budget` is the seconds that a decision may take, connecting and
+    redirections included. `clock` (microseconds, always ahead of the servers' time) is for tests.
+
+    >>> from ratekit import Limiter
+    >>> limiter = Limiter("100/minute", store=RedisClusterStore("redis+cluster://node1:6379,node2:6379"))  # doctest: +SKIP
+    """
+
+    remote = merges = True
+
+    def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
+        seeds = seeds_of(target)
+        self._holders = Holders()
+        self.budget, self.clock, self.place = budget, clock, seeds.place
+        self.cluster: Cluster[Node, Shard | Start] = Cluster(seeds, Start(self), partial(Shard, self), partial(Node, seeds, clock))
+
+    @property
+    def shards(self) -> "Sequence[Shard | Start]":
+        """The parts of the cluster, each with a circuit of its own."""
+        return self.cluster.slots.shards or (self.cluster.slots.of[0],)
+
+    def shard_of(self, slot: int) -> "Shard | Start":
+        """Who has a slot."""
+        return self.cluster.slots.of[slot]
+
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
+        """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
+        return self.cluster.slots.routed(plan, lambda shard: shard.compile(plan, budget))
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
+        """A function that hits every limit of `plan` for many identities, in few trips to each node."""
+        return many_by_shard(self, plan, lambda shard: shard.compile_many(plan, budget))
+
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+        """One hit: all-or-nothing over `asks`, also where they are in different slots (`ratekit.stores.across`)."""
+        return decide_by_slot(self, asks, self.budget if budget is None else budget, lambda shard: shard.decide)
+
+    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+        """Make the keys of an identity as new."""
+        self.ready(PATIENCE)
+        for space in spaces:
+            key = space.key(identity)
+            self._follow(slot_of(key), time.monotonic() + PATIENCE, partial(_delete, key))
+
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers; one trip, with the hits and commands of others."""
+        return self.shard_of(slot_of(key)).count(key, command, budget)
+
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+        """`count` for many keys, in few trips to each node."""
+        return count_by_shard(self, jobs, lambda shard: shard.count_many, budget)
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a trip of their own or another's."""
+        return sum(node.waiting for node in self.cluster.nodes)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What all nodes together were asked."""
+        total = Traffic(self.place)
+        for node in self.cluster.nodes:
+            total.trips += node.traffic.trips
+            total.hits += node.traffic.hits
+        return total
+
+    def hold(self) -> bool:
+        """Be held once more; False when the last holder has closed it already."""
+        return self._holders.more()
+
+    def close(self) -> None:
+        """Be held once less; the last holder closes the connections."""
+        if self._holders.less():
+            self.cluster.close()
+
+    def ready(self, seconds: float) -> float:
+        """Wait until the cluster is known; the seconds that are left. Raises StoreUnavailable."""
+        if self.cluster.known:
+            return seconds
+        began, told = time.monotonic(), SimpleQueue[StoreError | None]()
+        self.cluster.watch.tell(told.put)
+        try:
+            error = told.get(timeout=seconds)
+        except Empty:
+            error = StoreUnavailable("finding the nodes of the cluster took longer than the budget", "late")
+        if error is not None:
+            raise type(error)(str(error), error.fault)
+        return max(0.001, began + seconds - time.monotonic())
+
+    def follow(self, parcel: Parcel, deadline: float) -> tuple[Sequence[int], int]:
+        """A hit by itself, wherever its slot is now; the reply and where its integers begin."""
+
+        def call(trips: Trips, left: float) -> tuple[Sequence[int], int]:
+            return trips.call((parcel,), left)
+
+        answer: tuple[Sequence[int], int] = self._follow(slot_of(parcel[0][0]), deadline, call)
+        return answer
+
+    def _follow(self, slot: int, deadline: float, ask: Callable[[Trips, float], Any]) -> Any:
+        address: Address = self.cluster.home(slot)
+        asking = False
+        for _ in range(HOPS):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            node = self.cluster.node(address)
+            try:
+                return ask(node.asking if asking else node.single, left)
+            except Redirected as error:
+                hop = self.cluster.hop(error, slot, address)
+            except StoreError as error:
+                self.cluster.failed(error, address)
+                raise
+            address, asking = hop.address or self.cluster.home(slot), hop.asking
+            if hop.pause:
+                time.sleep(min(hop.pause, left))
+        raise StoreUnavailable("the cluster sent the hit from node to node for longer than the budget", "late")
+
+
+def _delete(key: str, trips: Trips, left: float) -> Any:
+    return trips.command("DEL", key, patience=left)
+
+
+def many_by_shard(store: Any, plan: Plan, make: Callable[[Any], CompiledMany]) -> CompiledMany:
+    """Many hits, those of each shard together."""
+    space = plan[0][1]
+
+    def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+        answers: dict[int, Decision] = {}
+        for shard, places in by_shard(store, [slot_in(space, identity) for identity in identities]):
+            answers.update(zip(places, make(shard)([identities[i] for i in places], cost), strict=True))
+        return [answers[i] for i in range(len(identities))]
+
+    return hit_many
+
+
+def count_by_shard(
+    store: Any, jobs: Sequence[Job], of: Callable[[Any], Callable[..., list[Any]]], budget: float | None
+) -> list[Any]:
+    """Many commands of counters, those of each shard together."""
+    answers: dict[int, Any] = {}
+    for shard, places in by_shard(store, [slot_of(key) for key, _ in jobs]):
+        answers.update(zip(places, of(shard)([jobs[i] for i in places], budget), strict=True))
+    return [answers[i] for i in range(len(jobs))]
+
+
+def by_shard(store: Any, slots: Sequence[int]) -> list[tuple[Any, list[int]]]:
+    """The places of what is with the same shard, shard by shard."""
+    groups: dict[Any, list[int]] = {}
+    for place, slot in enumerate(slots):
+        groups.setdefault(store.shard_of(slot), []).append(place)
+    return [*groups.items()]
+
+
+def decide_by_slot(store: Any, asks: Sequence[Ask], seconds: float, of: Callable[[Any], Callable[..., Seens]]) -> Seens:
+    """One hit, each slot asked by what `of` says of its shard."""
+    slots = slots_of(asks)
+    groups = together_in(slots)
+    if len(groups) < 2:
+        return of(store.shard_of(slots[0] if slots else 0))(asks, seconds)
+    deadline = time.monotonic() + seconds
+    steps = across(asks, groups)
+    parts, least = next(steps), 0.001
+    while True:
+        answers = [_tried(store, part, max(least, deadline - time.monotonic()), of) for part in parts]
+        try:
+            parts, least = steps.send(answers), seconds  # what is given back has a budget of its own
+        except StopIteration as stop:
+            seen: Seens = stop.value
+            return seen
+
+
+def _tried(store: Any, part: Part, seconds: float, of: Callable[[Any], Callable[..., Seens]]) -> Seens | StoreError:
+    try:
+        return of(store.shard_of(slot_in(part[0].space, part[0].identity)))(part, seconds)
+    except StoreError as error:
+        return error
