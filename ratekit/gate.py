@@ -74,9 +74,9 @@ class Gate:
         circuit.gates((), self)
         circuit.probe_asks = probe_of(plan)
 
-    def answered(self, identity: Canonical, decision: Decision, sent: int) -> None:
-        """Keep what an answer of the store says."""
-        if not decision[0] or self.denials.knows(identity):
+    def answered(self, identity: Canonical, decision: Decision, sent: int, mode: int = SPEND) -> None:
+        """Keep what an answer of the store says. A look at a key that another limit wrote says nothing of what a hit would be told."""
+        if self.denials.knows(identity) if decision[0] else mode != LOOK:
             self.denials.learn(identity, decision, sent, self.clock())
         if self._keeps:
             known = self._known.young

@@ -78,7 +78,7 @@ class GuardedStore:
                 else:
                     if guard.troubled:
                         circuit.succeeded(ticket)
-                    gate.answered(identity, decision, sent)
+                    gate.answered(identity, decision, sent, mode)
                     return decision
             self._watch()
             return gate.instead(identity, cost, mode, ticket)

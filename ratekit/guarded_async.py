@@ -72,7 +72,7 @@ class AsyncGuardedStore:
                 else:
                     if guard.troubled:
                         circuit.succeeded(ticket)
-                    gate.answered(identity, decision, sent)
+                    gate.answered(identity, decision, sent, mode)
                     return decision
             self._watch()
             return gate.instead(identity, cost, mode, ticket)
