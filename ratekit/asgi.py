@@ -51,7 +51,7 @@ class RateLimitMiddleware:
 
     `store` is a URL or an async store. The client's address is the socket's peer, unless `trusted_proxies` names networks whose
     `forwarded_header` is believed. `on_refused(request, decision)` may give an own ASGI response instead of the 429 problem body,
-    or None for that. `budget`, `on_outage`, `deny_cache` and `fallback_share` are those of `Limiter`;
+    or None for that. `budget`, `on_outage`, `deny_cache`, `fallback_share` and `lease` are those of `Limiter`;
     "closed" answers 503. `headers` names the form, or the forms, of the fields that tell limits: see `ratekit.http.Headers`. With `hash_keys`, True or a secret text, the store is not
     told who is asking: see `ratekit.http.hasher`. Raises ConfigurationError for what cannot be, when the application starts.
 
@@ -82,6 +82,7 @@ class RateLimitMiddleware:
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
         fallback_share: float = 1.0,
+        lease: float | None = None,
         headers: str | Sequence[str] | Headers = DEFAULT,
         hash_keys: bool | str | bytes = False,
         strict: bool = False,
@@ -102,6 +103,7 @@ class RateLimitMiddleware:
             on_outage=on_outage,
             deny_cache=deny_cache,
             fallback_share=fallback_share,
+            lease=lease,
             headers=headers,
             hash_keys=hash_keys,
         )

@@ -26,6 +26,7 @@ from ratekit.http.refusals import told, told_one
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
 from ratekit.keys import Proxies
+from ratekit.leased_async import AsyncLeasedStore
 from ratekit.limit import Limit
 from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
@@ -80,6 +81,7 @@ class Enforcer:
         on_outage: OnOutage,
         deny_cache: float,
         fallback_share: float = 1.0,
+        lease: float | None = None,
         headers: str | Sequence[str] | Headers = DEFAULT,
         hash_keys: bool | str | bytes = False,
         more: Sequence[Policy] = (),
@@ -96,7 +98,13 @@ class Enforcer:
         # Those of a route go into the same hit.
         prepared += prepare(more, name=name, prefix=prefix, unnamed=False, headers=self.headers)
         self.store: Any = open_or_take(
-            given, closing, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share
+            given,
+            closing,
+            budget=budget,
+            on_outage=on_outage,
+            deny_cache=deny_cache,
+            fallback_share=fallback_share,
+            lease=lease,
         )
         self.proxies = Proxies(trusted_proxies, forwarded_header)
         self.given, self.request_of = given, request_of
@@ -312,11 +320,13 @@ class Enforcer:
 
     async def open(self) -> None:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
-        if isinstance(self.store, AsyncGuardedStore):
+        if isinstance(self.store, AsyncGuardedStore | AsyncLeasedStore):
             await self.store.open()
 
     async def aclose(self) -> None:
         """Let go of a store that was opened from a URL; one that was passed in stays open."""
+        if isinstance(self.store, AsyncLeasedStore):
+            await self.store.give_back()
         if isinstance(self.given, str):
             await self.store.aclose()
 

@@ -32,6 +32,7 @@ from ratekit.http.problem import Answer
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Key, Proxies
+from ratekit.leasing import check_lease
 from ratekit.limit import Limit
 from ratekit.openapi import document
 from ratekit.part import check_share
@@ -89,10 +90,12 @@ class RateLimit:
         budget: float | None = None,
         deny_cache: float = 1.0,
         fallback_share: float = 1.0,
+        lease: float | None = None,
         hash_keys: bool | str | bytes = False,
     ) -> None:
         _check(limits, policies, name, budget, on_outage)
         check_share(fallback_share)
+        check_lease(lease)
         self.named = policies is not None or name is not None
         self._policy: Callable[[str], Policy] = lambda name: Policy(
             name, limits, key=key, cost=cost, exempt=exempt, missing=missing
@@ -103,6 +106,7 @@ class RateLimit:
         self._options: dict[str, Any] = {"prefix": prefix, "budget": budget, "on_outage": on_outage, "deny_cache": deny_cache}
         self._options |= {
             "fallback_share": fallback_share,
+            "lease": lease,
             "trusted_proxies": trusted_proxies,
             "forwarded_header": forwarded_header,
         }

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 from weakref import WeakSet
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
+from ratekit.gate import Gate, OnOutage
 from ratekit.guard import Health
 from ratekit.guarded import GuardedStore
 from ratekit.leasing import marked, terms_of, too_little
@@ -36,7 +37,8 @@ class LeasedStore:
         # While the store is away nothing is lent: "open" answers that it is away, and charges nothing anywhere else.
         self._asking = guarded.with_outage("open")
         self._share = share
-        self._lenders: list[tuple[Lender, Any]] = []
+        self._lenders: list[tuple[Lender, Gate]] = []
+        self._others: list[LeasedStore] = []
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._closed = False
@@ -97,14 +99,28 @@ class LeasedStore:
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new, and what was lent of them before."""
-        for lender, _ in self._lenders:
+        for lender in self.lenders():
             if any(space in spaces for _, space in lender.terms.plan):
                 lender.forget(identity)
         self._guarded.forget(spaces, identity)
 
+    def gate(self, plan: Plan) -> Gate:
+        """What stands before the store for a plan that has been compiled."""
+        return self._guarded.gate(plan)
+
+    def with_outage(self, on_outage: OnOutage) -> "LeasedStore":
+        """The same store and circuit under another outage policy; closed with this one."""
+        other = LeasedStore(self._guarded.with_outage(on_outage), self._share)
+        self._others.append(other)
+        return other
+
     def health(self) -> Health:
         """How things stand with the store."""
         return self._guarded.health()
+
+    def lenders(self) -> list[Lender]:
+        """All that hold something, of every outage policy."""
+        return [*(lender for lender, _ in self._lenders), *(lender for other in self._others for lender in other.lenders())]
 
     def give_back(self) -> None:
         """Give back what is in hand, and be lent nothing any more."""
@@ -117,6 +133,8 @@ class LeasedStore:
         for lender, _ in self._lenders:
             lender.give_all()
         self._work()
+        for other in self._others:
+            other.give_back()
 
     def close(self) -> None:
         """Give back what is in hand, and let go of the store."""
@@ -147,7 +165,7 @@ class LeasedStore:
                 with suppress(IndexError):  # another thread may have taken the last one
                     self._do(lender, gate, lender.jobs.popleft())
 
-    def _do(self, lender: Lender, gate: Any, job: Job) -> None:
+    def _do(self, lender: Lender, gate: Gate, job: Job) -> None:
         sent = gate.clock()
         try:
             answer = self._asking.decide(job.asks)
@@ -163,7 +181,7 @@ class LeasedStore:
         self._thread, self._wake = None, threading.Event()
 
 
-def _busy(lent: tuple[Lender, Any]) -> bool:
+def _busy(lent: tuple[Lender, Gate]) -> bool:
     return bool(lent[0].jobs) or len(lent[0]) > 0
 
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
+from ratekit.gate import Gate, OnOutage
 from ratekit.guard import Health
 from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.leasing import marked, terms_of, too_little
@@ -30,7 +31,8 @@ class AsyncLeasedStore:
         self._guarded = guarded
         self._asking = guarded.with_outage("open")
         self._share = share
-        self._lenders: list[tuple[Lender, Any]] = []
+        self._lenders: list[tuple[Lender, Gate]] = []
+        self._others: list[AsyncLeasedStore] = []
         self._closed = False
         self._workers: dict[asyncio.AbstractEventLoop, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
@@ -94,14 +96,32 @@ class AsyncLeasedStore:
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new, and what was lent of them before."""
-        for lender, _ in self._lenders:
+        for lender in self.lenders():
             if any(space in spaces for _, space in lender.terms.plan):
                 lender.forget(identity)
         await self._guarded.forget(spaces, identity)
 
+    def gate(self, plan: Plan) -> Gate:
+        """What stands before the store for a plan that has been compiled."""
+        return self._guarded.gate(plan)
+
+    def with_outage(self, on_outage: OnOutage) -> "AsyncLeasedStore":
+        """The same store and circuit under another outage policy; closed with this one."""
+        other = AsyncLeasedStore(self._guarded.with_outage(on_outage), self._share)
+        self._others.append(other)
+        return other
+
+    async def open(self) -> None:
+        """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
+        await self._guarded.open()
+
     def health(self) -> Health:
         """How things stand with the store."""
         return self._guarded.health()
+
+    def lenders(self) -> list[Lender]:
+        """All that hold something, of every outage policy."""
+        return [*(lender for lender, _ in self._lenders), *(lender for other in self._others for lender in other.lenders())]
 
     async def give_back(self) -> None:
         """Give back what is in hand, and be lent nothing any more."""
@@ -116,6 +136,8 @@ class AsyncLeasedStore:
         for lender, _ in self._lenders:
             lender.give_all()
         await self._work()
+        for other in self._others:
+            await other.give_back()
 
     async def aclose(self) -> None:
         """Give back what is in hand, and let go of the store."""
@@ -161,7 +183,7 @@ class AsyncLeasedStore:
                         trips.append(self._do(lender, gate, lender.jobs.popleft()))
             await asyncio.gather(*trips)
 
-    async def _do(self, lender: Lender, gate: Any, job: Job) -> None:
+    async def _do(self, lender: Lender, gate: Gate, job: Job) -> None:
         sent = gate.clock()
         try:
             answer = await self._asking.decide(job.asks)

@@ -35,7 +35,7 @@ class RateLimitMiddleware:
 
     `store` is a URL or a store for threads. The client's address is REMOTE_ADDR, unless `trusted_proxies` names networks whose
     `forwarded_header` is believed. `on_refused(request, decision)` may give a WSGI application that answers instead of the 429
-    problem body, or None for that. `budget`, `on_outage`, `deny_cache` and `fallback_share` are those of `Limiter`;
+    problem body, or None for that. `budget`, `on_outage`, `deny_cache`, `fallback_share` and `lease` are those of `Limiter`;
     "closed" answers 503. `headers` and `hash_keys` are those of the ASGI middleware. What the policies call has to be plain functions. Raises ConfigurationError for what
     cannot be.
 
@@ -64,6 +64,7 @@ class RateLimitMiddleware:
         on_outage: OnOutage = "local",
         deny_cache: float = 1.0,
         fallback_share: float = 1.0,
+        lease: float | None = None,
         headers: str | Sequence[str] | Headers = DEFAULT,
         hash_keys: bool | str | bytes = False,
     ) -> None:
@@ -83,6 +84,7 @@ class RateLimitMiddleware:
             on_outage=on_outage,
             deny_cache=deny_cache,
             fallback_share=fallback_share,
+            lease=lease,
             headers=headers,
             hash_keys=hash_keys,
         )

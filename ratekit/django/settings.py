@@ -31,6 +31,7 @@ KNOWN: Final = (
     "ON_OUTAGE",
     "DENY_CACHE",
     "FALLBACK_SHARE",
+    "LEASE",
     "ON_REFUSED",
     "HEADERS",
     "HASH_KEYS",
@@ -146,6 +147,7 @@ def _rest(given: Mapping[str, Any]) -> dict[str, Any]:
         "on_outage": given.get("ON_OUTAGE", "local"),
         "deny_cache": given.get("DENY_CACHE", 1.0),
         "fallback_share": given.get("FALLBACK_SHARE", 1.0),
+        "lease": given.get("LEASE"),
         "headers": headers_of(given.get("HEADERS", DEFAULT)),
         "hash_keys": given.get("HASH_KEYS", False),
     }

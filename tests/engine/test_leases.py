@@ -3,6 +3,7 @@ Leases: units that are charged ahead and spent without a trip. What they may let
 instant; that what nobody spends comes back; and processes that come and go, or are killed.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from ratekit import AsyncLimiter, ConfigurationError, Limit, Limiter
 from ratekit.algorithms import LOOK, SPEND
+from ratekit.asgi import RateLimitMiddleware
 from ratekit.errors import RateKitWarning
 from ratekit.leasing import check_lease, marked, terms_of
 from ratekit.lender import HOT, MOST_KEYS, Lender
@@ -504,6 +506,31 @@ def test_a_child_that_was_forked_spends_nothing_that_its_parent_was_lent(redis_u
         assert os.waitpid(child, 0)[1] == 0
         assert limiter.hit("ann").source == "lease"
         limiter.close()
+
+
+def test_the_middleware_is_lent_shares_too_and_admits_the_whole_limit(redis_url, redis_client):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def asked(count):
+        limiting = RateLimitMiddleware(app, "1000/hour", store=redis_url, name="leased app", lease=0.1, **doors.PATIENT)
+        statuses = []
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("10.1.2.3", 4711)}
+        for _ in range(count):
+            await limiting(scope, None, send)
+        await limiting._enforcer.aclose()
+        return statuses
+
+    redis_client.config_resetstat()
+    first = asyncio.run(asked(300))
+    assert servers.calls_of(redis_client, "evalsha", "eval") < 290
+    assert [*first, *asyncio.run(asked(900))].count(200) == 1_000
 
 
 @both
