@@ -5,7 +5,7 @@ Counting, for WSGI: what an application serves goes into a Traffic. It is to be 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from ratekit.counters.served import Served, refused_by
@@ -16,19 +16,16 @@ from ratekit.keys import Proxies, network_of
 from ratekit.stores.protocol import Store
 from ratekit.wsgi_calls import request_of
 
-
-def route_of(environ: WSGIEnvironment) -> str:
-    """The rule that Flask, or another application of werkzeug's, has chosen; "" for none."""
-    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    return "" if rule is None else str(rule.rule)
+ROUTE: Final = "ratekit.route"
+"""Where `environ` keeps the template of the route, for whoever knows it: Flask's does, by `ratekit.flask.Counting`."""
 
 
 class CountingMiddleware:
     """
     Counts what a WSGI application serves: `ratekit.asgi.CountingMiddleware` for threads, with the same options.
 
-    `route(environ)` says the template of the route when the application has answered; Flask's is known. A request is counted when its
-    answer begins; what raises before that is a 500. `close` writes what waits, as the end of the process does.
+    The template of the route is what the application has put into `environ["ratekit.route"]` when it answers. A request is counted when
+    its answer begins; what raises before that is a 500. `close` writes what waits, as the end of the process does.
 
     >>> from wsgiref.simple_server import demo_app
     >>> application = CountingMiddleware(demo_app)
@@ -47,10 +44,9 @@ class CountingMiddleware:
         trusted_proxies: Sequence[str] = (),
         forwarded_header: str = "x-forwarded-for",
         hash_keys: bool | str | bytes = False,
-        route: Callable[[WSGIEnvironment], str] = route_of,
         traffic: Traffic | None = None,
     ) -> None:
-        self.app, self._route, self._given = app, route, traffic is not None
+        self.app, self._given = app, traffic is not None
         options: Any = {"store": store, "prefix": prefix, "per": per, "keep": keep, "every": every, "hash_keys": hash_keys}
         self.traffic = traffic or Traffic(name, **options)
         self._proxies = Proxies(trusted_proxies, forwarded_header)
@@ -66,8 +62,8 @@ class CountingMiddleware:
 
         def count(code: int) -> None:
             took, client = perf_counter() - began, self._client(environ)
-            method = environ.get("REQUEST_METHOD", "")
-            self.traffic.count(Served(self._route(environ), method, code, took, client, refused_by(refusals, code, client)))
+            method, route = environ.get("REQUEST_METHOD", ""), environ.get(ROUTE, "")
+            self.traffic.count(Served(route, method, code, took, client, refused_by(refusals, code, client)))
 
         token = REFUSALS.set(refusals)
         try:

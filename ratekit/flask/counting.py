@@ -4,10 +4,10 @@ Counting: what a Flask application serves, by the rules of its views.
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request, request_started
 
 from ratekit.errors import ConfigurationError
-from ratekit.wsgi_counting import CountingMiddleware
+from ratekit.wsgi_counting import ROUTE, CountingMiddleware
 
 EXTENSION = "ratekit counting"
 
@@ -38,3 +38,10 @@ class Counting:
             raise ConfigurationError(f"Counting: {error}") from None
         app.extensions[EXTENSION] = counting
         app.wsgi_app = counting  # type: ignore[method-assign]  # as Flask's documentation adds a middleware
+        request_started.connect(_note, app, weak=False)
+
+
+def _note(app: Flask, **_: Any) -> None:
+    """Leave the rule that was chosen where the middleware looks for it: Flask's request is gone by then."""
+    if request.url_rule is not None:
+        request.environ[ROUTE] = request.url_rule.rule
