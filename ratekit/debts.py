@@ -6,10 +6,10 @@ instant at which it was admitted and the window that it was admitted in, and giv
 asked, because what may have been charged is never charged again. A hit whose trip failed may have been counted; it is not noted.
 
 Instants are kept to a sixteenth of the period (of limits up to 16 exactly), each a first one: what is merged leaves no later than it
-would have. At most KEYS keys are noted, the first that come; beyond that, units are `dropped`.
+would have. At most KEYS keys are noted, the first that come; the units of others are `dropped`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ratekit.algorithms import FORCE, GIVE, SHADOW, SPEND, Mark, Rule
@@ -44,19 +44,34 @@ class Debt:
         self.points: list[Point] = []
         self._chain: Mark = (0, 0)
 
-    def add(self, cost: int, now: int, mark: Mark | None) -> None:
-        """A charge at `now`; without a `mark` (only of a token bucket that paid back at another rate) that of these charges alone."""
+    def add(self, cost: int, now: int, mark: Mark | None) -> int:
+        """
+        A charge at `now`; without a `mark` (only of a token bucket that paid back at another rate) that of these charges alone. How
+        many units were let go that no longer count.
+        """
         rule, points = self.rule, self.points
         if mark is None:
             full = max(self._chain[0] * rule.limit.quota + self._chain[1], now * rule.limit.quota)
             mark = self._chain = divmod(full + cost * rule.limit.period, rule.limit.quota)
         last = points[-1] if points else None
-        if last is None or not (self._joins(last, cost, now, mark) or len(points) >= 2 * POINTS):
-            points.append(Point(cost, now, mark))
-            return
-        last.cost += cost
-        if rule.limit.algorithm == "token_bucket" and _after(rule, last.mark, cost) == mark:
-            last.mark = mark
+        if last is not None and self._joins(last, cost, now, mark):
+            last.cost += cost
+            if rule.limit.algorithm == "token_bucket":
+                last.mark = mark
+            return 0
+        gone = self.drop(now) if len(points) >= 2 * POINTS else 0
+        if len(self.points) < 2 * POINTS:
+            self.points.append(Point(cost, now, mark))
+        else:  # forced, or idle in between again and again: it leaves with those before
+            self.points[-1].cost += cost
+        return gone
+
+    def drop(self, now: int) -> int:
+        """Let go of what no longer counts: how many units that were."""
+        gone = sum([point.cost for point in self.points if is_over(self.rule, now, point.mark)])
+        if gone:
+            self.points = [point for point in self.points if not is_over(self.rule, now, point.mark)]
+        return gone
 
     def give(self, cost: int, mark: Mark) -> None:
         """Units that were given back of a charge here; `mark` as in `Rule.give`."""
@@ -86,7 +101,7 @@ class Debt:
         algorithm = self.rule.limit.algorithm
         if algorithm in ("fixed_window", "sliding_counter"):
             return point.mark[1] == mark[0]
-        return point.mark <= mark if algorithm == "token_bucket" else point.at <= mark[0]
+        return _after(self.rule, point.mark, -point.cost) < mark if algorithm == "token_bucket" else point.at <= mark[0]
 
 
 def _after(rule: Rule, mark: Mark, cost: int) -> Mark:
@@ -134,7 +149,8 @@ class Debts:
                 if debt is None:
                     self.dropped += ask.cost
                 else:
-                    debt.add(ask.cost, answer.now, merge_mark(mine.rule, answer.now, seen) if same else None)
+                    mark = merge_mark(mine.rule, answer.now, seen) if same else None
+                    self.dropped += debt.add(ask.cost, answer.now, mark)
             elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
                 owed.give(ask.cost, ask.mark)
                 if not owed.points:
@@ -149,10 +165,9 @@ class Debts:
         while self._debts and len(asks) < most:
             (space, identity), debt = next(iter(self._debts.items()))
             del self._debts[space, identity]
+            self.dropped += debt.drop(now)
             rule = debt.rule
-            asks += [
-                Ask(rule, space, identity, MERGE, point.cost, moved(rule, point.mark, shift)) for point in self._live(debt, now)
-            ]
+            asks += [Ask(rule, space, identity, MERGE, point.cost, moved(rule, point.mark, shift)) for point in debt.points]
         return asks
 
     def forget(self, spaces: Iterable[Space], identity: Canonical) -> None:
@@ -163,13 +178,6 @@ class Debts:
     def clear(self) -> None:
         """Owe nothing: in a forked child, whose parent owes it."""
         self._debts.clear()
-
-    def _live(self, debt: Debt, now: int) -> Iterator[Point]:
-        for point in debt.points:
-            if is_over(debt.rule, now, point.mark):
-                self.dropped += point.cost
-            else:
-                yield point
 
     def _of(self, ask: Ask, now: int) -> Debt | None:
         debt = self._debts.get((ask.space, ask.identity))
@@ -183,8 +191,7 @@ class Debts:
     def _room(self, now: int) -> bool:
         """Whether the key that is noted longest is over by now, and let go."""
         key, debt = next(iter(self._debts.items()))
-        if any(not is_over(debt.rule, now, point.mark) for point in debt.points):
-            return False
-        self.dropped += sum(point.cost for point in debt.points)
-        del self._debts[key]
-        return True
+        self.dropped += debt.drop(now)
+        if not debt.points:
+            del self._debts[key]
+        return not debt.points
