@@ -9,20 +9,21 @@ streams and background tasks pass through untouched.
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
 from ratekit.asgi_charge import Settling
 from ratekit.asgi_counting import CountingMiddleware
 from ratekit.asgi_routes import MIDDLEWARE
+from ratekit.asgi_telling import TellingVisit
 from ratekit.decision import Decision
-from ratekit.enforcer import LATER, Enforcer, Later, Refused
+from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import OnOutage
-from ratekit.http.fields import retry_after_fields
-from ratekit.http.forms import Fields
 from ratekit.http.headers import DEFAULT, Headers
-from ratekit.http.verdict import refusal_of
+from ratekit.http.plan import UNMISTAKABLE, by_address
+from ratekit.http.refusals import told_one
+from ratekit.http.verdict import refusal_to
 from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit
 from ratekit.policy import Match, Policy, matcher_of
@@ -40,9 +41,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OnRefused = Callable[[Request, Decision], Any]
 
 log: Final = logging.getLogger("ratekit")
-
-# The message that begins a response, and the one that begins a refusal, by kind of scope.
-STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
 class RateLimitMiddleware:
@@ -112,45 +110,62 @@ class RateLimitMiddleware:
         self.policies = tuple(policies or ()) if limits is None else (Policy("default", limits),)
         self.store = store
         self._strict, self._unlimited = strict, unlimited
-        self._at_once: Callable[[Visit, str, str | None], Refused | Later | None] = self._at_first
+        self._begun = False
+        self._never: Refused | None = None  # what is answered where the application cannot start
         self._rewritten = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await (self._live if scope["type"] == "lifespan" else self.app)(scope, receive, send)
             return
-        visit, method, client = Visit(self._enforcer, scope), scope.get("method", ""), scope.get("client")
+        enforcer, method, client = self._enforcer, scope.get("method", ""), scope.get("client")
+        visit, straight = TellingVisit(enforcer, scope), enforcer.straight
+        visit.send = send
         peer = client[0] if client and client[1] else None  # no TCP peer has port 0: somebody has put it there
-        refused = self._at_once(visit, method, peer)
-        if refused is LATER:
-            refused = await self._enforcer.decide_async(visit, method, peer)
+        refused: Refused | None = None
+        if straight and peer and method in UNMISTAKABLE and self._begun:  # nearly all requests, in one frame
+            spend, policy, cost, lines = straight
+            try:
+                decision = spend(by_address(peer), cost)
+                visit.lines, visit.decision = lines, decision
+                if not decision[0]:
+                    refused = told_one(policy, by_address(peer), decision)
+            except Exception as error:
+                refused = enforcer.answer_to(error, visit)
+        elif self._begun:
+            refused = await enforcer.decide_async(visit, method, peer)
+        else:
+            refused = await self._first(visit, method, peer)
         if refused is not None:
             await self._refuse(refused, visit, scope, receive, send)
             return
         token = VISIT.set(visit)
         try:
-            await self._inside(scope, receive, telling(send, visit))
+            await self._inside(scope, receive, visit.tell)
         except (RateLimitExceeded, StoreError, ConfigurationError) as error:
             if visit.started:
                 raise
-            await self._refuse(self._enforcer.answer_to(error, visit), visit, scope, receive, send)
+            await self._refuse(enforcer.answer_to(error, visit), visit, scope, receive, send)
         finally:
             VISIT.reset(token)
 
     def _started(self, scope: Scope) -> None:
-        self._at_once = self._enforcer.at_once
+        self._begun = True
         started(self, scope.get("app"), strict=self._strict, unlimited=self._unlimited)
 
-    def _at_first(self, visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
+    async def _first(self, visit: Visit, method: str, peer: str | None) -> Refused | None:
         """The first request of an application whose start-up was not run, as that of a mounted one is not."""
-        try:
-            self._started(visit.native)
-        except ConfigurationError as error:
-            answer = self._enforcer.answer_to(error, visit)
-            self._at_once = lambda visit, method, peer: answer  # strict: nothing is served
-        return self._at_once(visit, method, peer)
+        if self._never is None:
+            try:
+                self._started(visit.native)
+            except ConfigurationError as error:
+                self._begun, self._never = False, self._enforcer.answer_to(error, visit)  # strict: nothing is served
+        if self._never is not None:
+            return self._never
+        refused = self._enforcer.at_once(visit, method, peer)
+        return await self._enforcer.decide_async(visit, method, peer) if refused is LATER else refused
 
-    async def _refuse(self, refused: Refused, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, refused: Refused, visit: TellingVisit, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's stead."""
         websocket = scope["type"] == "websocket"
         if websocket and "websocket.http.response" not in scope.get("extensions", {}):
@@ -162,9 +177,9 @@ class RateLimitMiddleware:
                 if inspect.isawaitable(response):
                     response = await response
                 if response is not None:
-                    await response(scope, receive, telling(send, visit, refused))
+                    await response(scope, receive, visit.telling_when(refused))
                     return
-            refused = refusal_of(refused, *visit.told())
+            refused = refusal_to(visit, refused)
         prefix = "websocket." if websocket else ""
         await send({"type": prefix + "http.response.start", "status": refused.status, "headers": refused.fields.copy()})
         await send({"type": prefix + "http.response.body", "body": refused.body})
@@ -206,28 +221,6 @@ class RateLimitMiddleware:
             await send(message)
 
         await self.app(scope, receive_again, send_and_close)
-
-
-def telling(send: Send, visit: Visit, refused: Decision | None = None) -> Send:
-    """`send`, with header fields on the message that begins the response."""
-
-    def send_telling(message: Message) -> Awaitable[None]:
-        if not visit.started and message["type"] in STARTS:
-            visit.started = True
-            if fields := visit.fields():
-                theirs = message.get("headers", ())
-                if refused is not None:  # an own answer may say when by itself
-                    fields = for_own(refused, visit, {name.lower() for name, _ in theirs}) + fields
-                message = {**message, "headers": [*theirs, *fields]}
-        return send(message)
-
-    return send_telling
-
-
-def for_own(refused: Decision, visit: Visit, theirs: Collection[bytes]) -> Fields:
-    """What an application's own answer to a refusal is to say beside its own fields: when to come back, and that no cache keeps it."""
-    when = [] if b"retry-after" in theirs else retry_after_fields(refused, visit.told()[0])
-    return when if b"cache-control" in theirs else [*when, (b"cache-control", b"no-store")]
 
 
 def routed_path(scope: Scope) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import islice
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ratekit import metered, metering
 from ratekit.algorithms import SPEND
@@ -51,6 +51,18 @@ class Later(Enum):
 
 
 LATER: Final = Later.LATER
+
+
+class Straight(NamedTuple):
+    """
+    The decision on most requests to one process, where a method that is UNMISTAKABLE and a peer's address are all there is to it:
+    `spend(by_address(peer), cost)`, told by `lines`; who is refused is refused by `policy`.
+    """
+
+    spend: Callable[[Any, int], Decision]
+    policy: str
+    cost: int
+    lines: Lines
 
 
 class Enforcer:
@@ -147,7 +159,9 @@ class Enforcer:
         plain = asks_nothing(self._policies) and not self.proxies.named and not self.headers.partition_key
         plain = plain and self.named is canonical
         self._only = self._policies[0] if plain else None
-        self.at_once = self._straight(self._policies[0], nearest) if plain and not self._awaited else self._later
+        self.straight = self._straighten(self._policies[0], nearest) if plain and not self._awaited else None
+        """What `at_once` does, for those who would rather do it in a frame of their own; None where there is more to it."""
+        self.at_once = self._at_once(self.straight) if self.straight else self._later
         """The decision by a method and a peer's address, where that is all there is to it; else LATER."""
         if self._tallies:
             decides, timed = metered.async_decides if self._awaited else metered.decides, bool(self._gates)
@@ -155,25 +169,29 @@ class Enforcer:
             self._counts = {name: metered.counter(self._tallies[name], some, timed=timed) for name, some in limits.items()}
             self._hits = {name: decides(self._tallies[name], hit, limits[name], timed=timed) for name, hit in self._hits.items()}
 
-    def _straight(self, only: Prepared, store: Any) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
-        # The way of most requests to one process: everything it needs is a local of the closure.
-        hit, cost, lines = self._hits[only.policy.name], only.policy.cost, only.lines
+    def _straighten(self, only: Prepared, store: Any) -> Straight:
+        hit, cost = self._hits[only.policy.name], only.policy.cost
+        assert isinstance(cost, int)
         spend: Any = lambda identity, cost: hit(identity, cost, SPEND)  # noqa: E731 - what the spender asks where it has no answer
         if isinstance(store, MemoryStore):
             tally = self._tallies.get(only.policy.name)
             spend = metered.spends(tally, only.plan, store.spender, spend) if tally else store.spender(only.plan, spend)
         elif self._tallies:
             spend = metered.timed_spends(self._tallies[only.policy.name], spend, only.policy.limits)
+        return Straight(spend, only.policy.name, cost, only.lines)
+
+    def _at_once(self, straight: Straight) -> "Callable[[Visit, str, str | None], Refused | Later | None]":
+        spend, policy, cost, lines = straight
 
         def at_once(visit: Visit, method: str, peer: str | None) -> Refused | Later | None:
             if method not in UNMISTAKABLE or not peer:
                 return LATER
             try:
-                decision: Decision = spend(by_address(peer), cost)
+                decision = spend(by_address(peer), cost)
             except Exception as error:
                 return self.answer_to(error, visit)
             visit.lines, visit.decision = lines, decision
-            return None if decision[0] else told_one(only.policy.name, by_address(peer), decision)
+            return None if decision[0] else told_one(policy, by_address(peer), decision)
 
         return at_once
 

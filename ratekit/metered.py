@@ -13,7 +13,6 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ratekit.algorithms import SPEND
-from ratekit.algorithms.fixed_window import MASK
 from ratekit.decision import Decision, decide
 from ratekit.errors import StoreError
 from ratekit.limit import ALGORITHM_NAMES, Limit
@@ -62,17 +61,10 @@ def _counted(tally: Tally, spend: Spend, limits: Sequence[Limit]) -> Spend:
     algorithm = limits[0].algorithm if len(limits) == 1 and edge > 1 else ""
     told_near = _told_near(limits)
 
-    def sliding(identity: Any, cost: int = 1) -> Decision:
+    def used(identity: Any, cost: int = 1) -> Decision:
         admitted["store"] += 1
         decision = spend(identity, cost)
         if decision[4][0] >= edge:
-            look(tally, decision)
-        return decision
-
-    def fixed(identity: Any, cost: int = 1) -> Decision:
-        admitted["store"] += 1
-        decision = spend(identity, cost)
-        if decision[4][0] & MASK >= edge:
             look(tally, decision)
         return decision
 
@@ -83,7 +75,7 @@ def _counted(tally: Tally, spend: Spend, limits: Sequence[Limit]) -> Spend:
             look(tally, decision)
         return decision
 
-    return {"sliding_window": sliding, "fixed_window": fixed}.get(algorithm, other)
+    return used if algorithm in ("sliding_window", "fixed_window") else other
 
 
 def edge_of(limit: Limit) -> int:
@@ -99,8 +91,8 @@ def _told_near(limits: Sequence[Limit]) -> Callable[[Any], bool]:
     edge = edge_of(limit)
     if limit.algorithm == "sliding_window":  # (used, first, now); of what was seen the first is True or False
         return (lambda told: told[0] >= edge) if edge > 1 else (lambda told: len(told) == 3)
-    if limit.algorithm == "fixed_window":  # (state, now)
-        return lambda told: len(told) == 2 and told[0] & MASK >= edge
+    if limit.algorithm == "fixed_window":  # (used, left)
+        return lambda told: len(told) == 2 and told[0] >= edge
     if limit.algorithm == "token_bucket":  # the debt
         owed = edge * limit.period
         return lambda told: type(told) is int and told >= owed
@@ -239,8 +231,8 @@ def maybe_near(limits: Sequence[Limit]) -> tuple[int, Callable[[Decision], bool]
     edge = edge_of(limit)
     if limit.algorithm == "sliding_window":  # (fits, used, ...) or (used, first, now)
         return edge, lambda decision: decision[4][0] >= edge or (len(decision[4]) == 5 and decision[4][1] >= edge)
-    if limit.algorithm in ("fixed_window", "calendar"):  # (fits, used, left) or (state, now)
-        return edge, lambda decision: (decision[4][1] if len(decision[4]) == 3 else decision[4][0] & MASK) >= edge
+    if limit.algorithm in ("fixed_window", "calendar"):  # (fits, used, left) or (used, left)
+        return edge, lambda decision: decision[4][-2] >= edge
     if limit.algorithm == "token_bucket":  # (fits, whole, rest, N, period), whole 0 in memory, or the debt alone
         owed, whole = edge * limit.period, edge * limit.period // limit.quota
         return (

@@ -64,18 +64,19 @@ class FixedWindow:
         quota, period = self.quota, self.period * MS
 
         def charge(states: dict[Any, int], key: Any, state: int, now: int, cost: int) -> tuple[int, int] | None:
-            if 0 < (state >> BITS) - now <= period and (state & MASK) + cost <= quota:
-                states[key] = state = state + cost
-                return state, now
+            left, used = (state >> BITS) - now, (state & MASK) + cost
+            if 0 < left <= period and used <= quota:
+                states[key] = state + cost
+                return used, left
             return None
 
         return charge
 
     def recall(self, cost: int, told: tuple[int, int]) -> Told:
-        """From the state after a charge and its instant to the figures."""
-        state, now = told
-        left = (state >> BITS) // 1000 - now // 1000
-        return 0, self.quota - (state & MASK), left, left
+        """From the units used after a charge and the nanoseconds left of the window to the figures."""
+        used, left = told
+        micros = (left + 999) // 1000  # rounded up; with signs it would take twice as long
+        return 0, self.quota - used, micros, micros
 
     def give(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
         """The state without a charge, if its window is still open."""

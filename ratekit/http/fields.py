@@ -15,6 +15,9 @@ from ratekit.http.forms import FORMS, SECOND, Fields, Left, partition, string
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.limit import Limit
 
+ALMOST: Final = SECOND - 1
+"""Added, it rounds up; two changes of sign, as one would write it, take longer."""
+
 Named = tuple[tuple[str, Limit], ...]
 """Limits, each with the name of its policy."""
 
@@ -45,7 +48,7 @@ class Lines:
     repeat. `partitions` are one per limit, too, where they are told; "" for none.
     """
 
-    __slots__ = ("_asks", "_writers", "headers", "labels", "left", "named", "newest", "of", "partitions", "retry_after")
+    __slots__ = ("_asks", "_writers", "headers", "labels", "left", "named", "newest", "of", "partitions", "plain", "retry_after")
 
     def __init__(self, named: Named, headers: Headers = DEFAULT, partitions: tuple[str, ...] = ()) -> None:
         self.named, self.headers = named, headers
@@ -62,6 +65,8 @@ class Lines:
         alone = self.newest and len(named) == 1 and headers.forms != ("none",)
         self.of: Callable[[Decision], Fields] = self._of_one() if alone else self._of_all
         """The fields, for a decision on all of the limits."""
+        self.plain = self.newest and len(named) == 1 and not headers.retry_jitter
+        """Whether they are one limit's, as most are, and say what `left` and `retry_after` of this module say."""
 
     def _of_one(self) -> Callable[[Decision], Fields]:
         # The way of most requests: one frame.
@@ -71,7 +76,7 @@ class Lines:
 
         def of(decision: Decision) -> Fields:
             _, remaining, more, _ = decision[2](decision[3], decision[4])
-            return [policy, (b"ratelimit", less % (remaining, -(-more // SECOND)) if more else full % remaining)]
+            return [policy, (b"ratelimit", less % (remaining, (more + ALMOST) // SECOND) if more else full % remaining)]
 
         def of_partition(decision: Decision) -> Fields:
             policy, (name, state) = of(decision)

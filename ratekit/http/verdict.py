@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import Final
 
 from ratekit.algorithms import SHADOW, SPEND
-from ratekit.decision import Decision
-from ratekit.http.fields import Applied, Lines, deciding, field_of, lines_for
-from ratekit.http.forms import Left
+from ratekit.decision import NEVER, Decision
+from ratekit.http.fields import ALMOST, Applied, Lines, deciding, field_of, lines_for
+from ratekit.http.forms import SECOND, Left
 from ratekit.http.plan import Claim, Nobody
 from ratekit.http.problem import QUOTA_EXCEEDED, REDUCED_CAPACITY, Answer, problem
+from ratekit.http.visit import Visit
 from ratekit.stores.protocol import Ask
 
 BROKEN: Final = problem(500, "Internal Server Error", [], detail="This server's rate limiting is misconfigured; its log says how.")
@@ -46,6 +47,16 @@ def refusal_of(decision: Decision, lines: Lines, parts: Sequence[Decision]) -> A
     violated = tuple(label for label, part in zip(lines.labels, parts, strict=True) if not part)
     lefts = tuple(lines.left(part.figures) for part in parts)
     return _refusal(lines, violated, lines.retry_after(figures.wait), lefts, deciding(parts))
+
+
+def refusal_to(visit: Visit, decision: Decision) -> Answer:
+    """The 429 to a visit that was decided on so."""
+    lines = visit.lines
+    if not lines.plain or visit._applied is not None or decision is not visit.decision:
+        return refusal_of(decision, *visit.told())
+    wait, remaining, more, _ = decision[2](decision[3], decision[4])
+    seconds = None if wait >= NEVER else (wait + ALMOST) // SECOND or 1
+    return _refusal(lines, lines.labels, seconds, ((remaining, (more + ALMOST) // SECOND),), 0)
 
 
 # Whoever is refused is mostly refused again within the same second, and so is everybody else.

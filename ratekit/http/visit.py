@@ -97,8 +97,9 @@ class Visit:
 
     def fields(self) -> Fields:
         """The RateLimit fields of all that applied."""
-        if self._applied is None and self.decision is not None:
-            return self.lines.of(self.decision)
+        decision = self.decision
+        if decision is not None and self._applied is None:
+            return self.lines.of(decision)
         return self._lines().saying_of([part for _, part in self.applied]) if self.applied else []
 
     def _lines(self) -> Lines:
