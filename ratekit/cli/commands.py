@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ratekit.cli.count import count
+from ratekit.cli.count_requests import requests
 from ratekit.cli.demo import demo
 from ratekit.cli.doctor import doctor
 from ratekit.cli.edge import edge
@@ -34,6 +36,8 @@ app.command("routes")(routes)
 app.command("explain")(explain)
 app.command("top")(top)
 app.command("watch")(watch)
+count.command("requests")(requests)
+app.add_typer(count, name="count")
 app.command("peek")(peek)
 app.command("reset")(reset)
 app.command("parse")(parse)
