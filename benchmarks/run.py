@@ -36,6 +36,7 @@ MODULES = (
     "connections",
     "counters",
     "metrics_on",
+    "leases",
     "django_web",
 )
 

@@ -94,7 +94,7 @@ class Decision(tuple[Any, ...]):
     @property
     def source(self) -> str:
         """
-        Who decided: "store"; "denials", what is known to be refused; "local", this process's memory, or "open", nobody, while the
+        Who decided: "store"; "lease", units that it had lent to this process; "denials", what is known to be refused; "local", this process's memory, or "open", nobody, while the
         store is away; "closed" in a StoreUnavailable; "overflow", a bucket shared by identities that a full memory store had no
         room for.
         """
