@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long test-edge test-matrix check format mutants bench faults redis docs clean
+.PHONY: demo test test-long test-servers test-edge test-matrix check format mutants bench faults redis docs clean
 
 demo: .venv/demo
 	$(BIN)/ratekit demo
@@ -17,6 +17,13 @@ test: .venv/dev .venv/bench check redis
 # 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.
 test-long: .venv/dev redis
 	RATEKIT_LONG=1 $(BIN)/pytest
+
+# Every store's tests against another server: make test-servers SERVER=/path/to/redis-server (or valkey-server).
+STORES := tests/engine tests/counters tests/upstash tests/topology
+test-servers: .venv/dev
+	@test -x "$(SERVER)" || { echo "name a server: make test-servers SERVER=/path/to/redis-server"; exit 1; }
+	$(SERVER) --version
+	RATEKIT_TEST_SERVER=$(abspath $(SERVER)) $(BIN)/pytest -n 2 --dist loadfile $(STORES)
 
 # Cloudflare's own runtime and SDK, Upstash's SDK and an independent emulator against what ratekit says of them; some 300 MB from npm
 # and PyPI the first time.

@@ -1,8 +1,11 @@
 """
 Real servers for tests: a redis-server of our own, on a free loopback port and a socket file, empty, and gone with the test run.
+
+RATEKIT_TEST_SERVER=/path/to/server is started in its place: any Redis from 7.0 or Valkey.
 """
 
 import contextlib
+import os
 import random
 import shutil
 import socket
@@ -18,13 +21,23 @@ MISSING = """redis-server is not installed, and the tests do not go without it:
     Debian, Ubuntu:  sudo apt-get install redis-server
     Fedora:          sudo dnf install redis
     macOS:           brew install redis
-Version 7 or newer has to be on the PATH; a running service is not needed, the tests start their own."""
+Version 7 or newer has to be on the PATH, or named by RATEKIT_TEST_SERVER; a running service is not needed, the tests start their own."""
+
+
+def program() -> str:
+    """The path of the server that tests start."""
+    named = os.environ.get("RATEKIT_TEST_SERVER") or "redis-server"
+    binary = shutil.which(named)
+    if binary is None:
+        raise RuntimeError(f"{named}: no such program\n{MISSING}")
+    return binary
 
 
 class RedisServer:
-    """A redis-server process; `start` it again after `stop` and it is empty, on the same port."""
+    """A redis-server process, with `options` of its own; `start` it again after `stop` and it is empty, on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self.options = options
         self.directory = Path(tempfile.mkdtemp(prefix="ratekit-"))
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -32,11 +45,9 @@ class RedisServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            raise RuntimeError(MISSING)
         words = ["--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--save", "", "--appendonly", "no"]
-        command = [binary, *map(str, words), "--dir", str(self.directory), "--logfile", str(self.directory / "log")]
+        words += ["--dir", self.directory, "--logfile", self.directory / "log", *self.options]
+        command = [program(), *map(str, words)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with self.client() as client:
             for _ in range(500):

@@ -152,6 +152,13 @@ def test_what_a_user_may_not_look_at_is_unknown_and_not_good(ratekit, server, re
     assert found["clock"]["level"] == "good"
 
 
+def test_a_server_is_judged_by_the_commands_that_it_knows_and_not_by_the_version_that_it_names(ratekit):
+    with servers.RedisServer("--rename-command", "PEXPIRETIME", "") as without:
+        found, code = examined(ratekit, without.url)
+    assert (found["version"]["level"], found["script"]["level"], code) == ("bad", "bad", 1)
+    assert "PEXPIRETIME" in found["version"]["advice"]
+
+
 def test_keys_without_a_time_to_live_are_found_among_healthy_ones(ratekit, server, redis):
     with Limiter("5/minute", store=server.url, name="doctor's") as limiter:
         for i in range(30):

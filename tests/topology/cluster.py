@@ -2,7 +2,6 @@
 A Redis Cluster of three masters and three replicas, on free loopback ports.
 """
 
-import shutil
 import subprocess
 import time
 from typing import Self
@@ -12,8 +11,6 @@ import servers
 from redis.crc import key_slot
 
 SLOTS = 16_384
-BUS = 10_000
-"""What a node's port and its bus's differ by."""
 TIMEOUT = 500
 """Milliseconds after which a node that says nothing is suspected."""
 
@@ -21,14 +18,16 @@ TIMEOUT = 500
 class Member(servers.RedisServer):
     """One server of a cluster."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.bus = servers.free_port()
+
     def start(self) -> Self:
-        binary = shutil.which("redis-server")
-        assert binary is not None
         words = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--cluster-enabled", "yes"]
-        words += ["--cluster-port", self.port + BUS, "--cluster-node-timeout", TIMEOUT, "--cluster-require-full-coverage", "no"]
+        words += ["--cluster-port", self.bus, "--cluster-node-timeout", TIMEOUT, "--cluster-require-full-coverage", "no"]
         words += ["--dir", self.directory, "--logfile", self.directory / "log", "--repl-diskless-sync-delay", "0"]
         words += ["--cluster-allow-replica-migration", "no", "--cluster-replica-validity-factor", "0"]
-        self.process = subprocess.Popen([binary, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([servers.program(), *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         servers.until(self.answers)
         return self
 
@@ -61,13 +60,20 @@ class RedisCluster:
         self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
 
     def __enter__(self) -> Self:
+        try:
+            return self.begun()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def begun(self) -> Self:
         for node in self.nodes:
             node.start()
         for i, master in enumerate(self.masters):
             master.ask("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
             master.ask("CLUSTER", "ADDSLOTSRANGE", i * SLOTS // 3, (i + 1) * SLOTS // 3 - 1)
         for node in self.nodes[1:]:
-            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.port + BUS)
+            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
         servers.until(lambda: all(self.knows_all(node) for node in self.nodes))
         for master, replica in zip(self.masters, self.replicas, strict=False):
             name = master.name

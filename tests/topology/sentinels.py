@@ -2,7 +2,6 @@
 A master, two replicas and three sentinels that watch them, on free loopback ports.
 """
 
-import shutil
 import subprocess
 import time
 from typing import Self
@@ -32,9 +31,9 @@ class Sentinel(servers.RedisServer):
     def start(self) -> Self:
         file = self.directory / "sentinel.conf"
         file.write_text(CONFIGURATION.format(port=self.port, directory=self.directory, service=SERVICE, master=self.master))
-        binary = shutil.which("redis-server")
-        assert binary is not None
-        self.process = subprocess.Popen([binary, str(file), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [servers.program(), str(file), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         servers.until(self.answers)
         return self
 

@@ -75,11 +75,10 @@ def test_what_is_no_command_is_a_bad_request(rest, path, content):
 def test_the_servers_own_errors_come_with_their_whole_text(rest):
     answers = [rest.post("/", json=words) for words in (["GET"], ["EVALSHA", "0" * 40, 0], ["BLPOP", "list", 1], ["NONSENSE"])]
     assert [answer.status_code for answer in answers] == [400] * 4
-    assert [answer.json()["error"] for answer in answers[:3]] == [
-        "ERR wrong number of arguments for 'get' command",
-        "NOSCRIPT No matching script. Please use EVAL.",
-        "ERR Command is not available: 'BLPOP'",
-    ]
+    arguments, script, blocking = [answer.json()["error"] for answer in answers[:3]]
+    assert arguments == "ERR wrong number of arguments for 'get' command"
+    assert script.startswith("NOSCRIPT No matching script.")  # Redis says more, Valkey does not
+    assert blocking == "ERR Command is not available: 'BLPOP'"
 
 
 COMMANDS = [["SET", "key", "valuex"], ["SETEX", "other", 13, "z"], ["INCR", "key"], ["ZADD", "set", 11, "one", 22, "two"]]
