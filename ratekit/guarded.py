@@ -134,6 +134,10 @@ class GuardedStore:
         self._watch()
         return decided_instead(self._circuit, asks, self._on_outage, self._share, ticket)
 
+    def probe_with(self, asks: Sequence[Ask]) -> None:
+        """What is asked to see whether the store is back, where no plan says it."""
+        self._circuit.probe_asks = self._circuit.probe_asks or asks
+
     def gate(self, plan: Plan) -> Gate:
         """What stands before this store for a plan that has been compiled."""
         return self._gates[plan]

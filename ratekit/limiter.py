@@ -22,8 +22,7 @@ from ratekit.errors import ConfigurationError, RateKitWarning
 from ratekit.explanation import Explanation, explained
 from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
-from ratekit.guarded import GuardedStore
-from ratekit.guarded_async import AsyncGuardedStore
+from ratekit.guards import guarded
 from ratekit.leased import LeasedStore
 from ratekit.leased_async import AsyncLeasedStore
 from ratekit.leasing import check_lease
@@ -391,8 +390,7 @@ def open_or_take(
                 stacklevel=3,
             )
         return store
-    guard: Any = AsyncGuardedStore if wait else GuardedStore
-    guarded = guard(store, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share)
+    guard = guarded(store, wait=wait, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share)
     if share is None:
-        return guarded
-    return AsyncLeasedStore(guarded, share) if wait else LeasedStore(guarded, share)
+        return guard
+    return AsyncLeasedStore(guard, share) if wait else LeasedStore(guard, share)

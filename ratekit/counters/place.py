@@ -7,11 +7,9 @@ tells counters from limits and from each other.
 
 from typing import Any
 
-from ratekit.circuit import circuit_of
 from ratekit.errors import ConfigurationError
 from ratekit.gate import check_budget, probe_under
-from ratekit.guarded import GuardedStore
-from ratekit.guarded_async import AsyncGuardedStore
+from ratekit.guards import GUARDED, guarded
 from ratekit.stores.naming import LONG, Identity, Space, canonical, head_of
 from ratekit.stores.url import open_async_store, open_store
 
@@ -26,9 +24,8 @@ class Place:
         self._space = Space(head_of(prefix, name), f"}}::{tail}")
         self._owned = isinstance(store, str)
         self.store = _opened(store, wait=wait, budget=budget)
-        if isinstance(self.store, GuardedStore | AsyncGuardedStore):
-            circuit = circuit_of(self.store._store)
-            circuit.probe_asks = circuit.probe_asks or probe_under(self._space.head.partition(":{")[0])
+        if isinstance(self.store, GUARDED):
+            self.store.probe_with(probe_under(self._space.head.partition(":{")[0]))
 
     def key(self, identity: Identity) -> str:
         """The key of an identity; raises ConfigurationError for what is none."""
@@ -48,6 +45,6 @@ def _opened(store: Any, *, wait: bool, budget: float | None) -> Any:
         raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")
     if not callable(getattr(store, "count", None)):
         raise ConfigurationError(f"store {store!r} has no counters: count in memory, Redis or Upstash")
-    if not store.remote or isinstance(store, GuardedStore | AsyncGuardedStore):
+    if not store.remote or isinstance(store, GUARDED):
         return store
-    return (AsyncGuardedStore if wait else GuardedStore)(store, budget=budget, on_outage="closed", deny_cache=0)
+    return guarded(store, wait=wait, budget=budget, on_outage="closed", deny_cache=0)

@@ -39,7 +39,10 @@ NEEDS = {
     "ratekit.kv.serve": ("frameworks", "demo"),
 }
 """Which of EXTRAS a module cannot do without, and the extra that it then names."""
-BEHIND = tuple(f"ratekit.stores.redis.{name}" for name in ("address", "line", "opening", "socket", "store", "trip", "wire"))
+CLUSTER = [f"cluster{part}" for part in ("", "_address", "_async", "_base", "_map", "_shard", "_shard_async", "_watch")]
+BEHIND = tuple(
+    f"ratekit.stores.redis.{name}" for name in ("address", "line", "opening", "socket", "store", "trip", "wire", *CLUSTER)
+)
 """Their package says what is missing."""
 APPLICATIONS = "ratekit.cli.demo_"  # the parts of `ratekit demo`, which says itself what is missing
 

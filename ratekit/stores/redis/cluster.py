@@ -11,21 +11,20 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.across import Part, across
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, seeds_of
-from ratekit.stores.redis.cluster_base import HOPS, Cluster, slots_of
-from ratekit.stores.redis.cluster_map import slot_in, slot_of, together_in
+from ratekit.stores.redis.cluster_base import HOPS, LATE, Cluster
 from ratekit.stores.redis.cluster_shard import Node, Shard, Start
 from ratekit.stores.redis.script import Parcel
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import Redirected
+from ratekit.stores.sharded import count_by_shard, decide_by_slot, many_by_shard
+from ratekit.stores.slots import slot_of
 from ratekit.stores.traffic import Traffic
 
 
@@ -58,9 +57,13 @@ class RedisClusterStore:
         """Who has a slot."""
         return self.cluster.slots.of[slot]
 
+    def routed(self, plan: Plan, make: Callable[[Any], Callable[..., Any]]) -> Callable[..., Any]:
+        """A function that hits where the identity's slot is, by the function that `make` makes for that shard."""
+        return self.cluster.slots.routed(plan, make)
+
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        return self.cluster.slots.routed(plan, lambda shard: shard.compile(plan, budget))
+        return self.routed(plan, lambda shard: shard.compile(plan, budget))
 
     def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
         """A function that hits every limit of `plan` for many identities, in few trips to each node."""
@@ -108,19 +111,18 @@ class RedisClusterStore:
         if self._holders.less():
             self.cluster.close()
 
-    def ready(self, seconds: float) -> float:
-        """Wait until the cluster is known; the seconds that are left. Raises StoreUnavailable."""
+    def ready(self, seconds: float) -> None:
+        """Wait until the cluster is known; raises StoreUnavailable."""
         if self.cluster.known:
-            return seconds
-        began, told = time.monotonic(), SimpleQueue[StoreError | None]()
+            return
+        told = SimpleQueue[StoreError | None]()
         self.cluster.watch.tell(told.put)
         try:
             error = told.get(timeout=seconds)
         except Empty:
-            error = StoreUnavailable("finding the nodes of the cluster took longer than the budget", "late")
+            error = LATE
         if error is not None:
             raise type(error)(str(error), error.fault)
-        return max(0.001, began + seconds - time.monotonic())
 
     def follow(self, parcel: Parcel, deadline: float) -> tuple[Sequence[int], int]:
         """A hit by itself, wherever its slot is now; the reply and where its integers begin."""
@@ -154,59 +156,3 @@ class RedisClusterStore:
 
 def _delete(key: str, trips: Trips, left: float) -> Any:
     return trips.command("DEL", key, patience=left)
-
-
-def many_by_shard(store: Any, plan: Plan, make: Callable[[Any], CompiledMany]) -> CompiledMany:
-    """Many hits, those of each shard together."""
-    space = plan[0][1]
-
-    def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
-        answers: dict[int, Decision] = {}
-        for shard, places in by_shard(store, [slot_in(space, identity) for identity in identities]):
-            answers.update(zip(places, make(shard)([identities[i] for i in places], cost), strict=True))
-        return [answers[i] for i in range(len(identities))]
-
-    return hit_many
-
-
-def count_by_shard(
-    store: Any, jobs: Sequence[Job], of: Callable[[Any], Callable[..., list[Any]]], budget: float | None
-) -> list[Any]:
-    """Many commands of counters, those of each shard together."""
-    answers: dict[int, Any] = {}
-    for shard, places in by_shard(store, [slot_of(key) for key, _ in jobs]):
-        answers.update(zip(places, of(shard)([jobs[i] for i in places], budget), strict=True))
-    return [answers[i] for i in range(len(jobs))]
-
-
-def by_shard(store: Any, slots: Sequence[int]) -> list[tuple[Any, list[int]]]:
-    """The places of what is with the same shard, shard by shard."""
-    groups: dict[Any, list[int]] = {}
-    for place, slot in enumerate(slots):
-        groups.setdefault(store.shard_of(slot), []).append(place)
-    return [*groups.items()]
-
-
-def decide_by_slot(store: Any, asks: Sequence[Ask], seconds: float, of: Callable[[Any], Callable[..., Seens]]) -> Seens:
-    """One hit, each slot asked by what `of` says of its shard."""
-    slots = slots_of(asks)
-    groups = together_in(slots)
-    if len(groups) < 2:
-        return of(store.shard_of(slots[0] if slots else 0))(asks, seconds)
-    deadline = time.monotonic() + seconds
-    steps = across(asks, groups)
-    parts, least = next(steps), 0.001
-    while True:
-        answers = [_tried(store, part, max(least, deadline - time.monotonic()), of) for part in parts]
-        try:
-            parts, least = steps.send(answers), seconds  # what is given back has a budget of its own
-        except StopIteration as stop:
-            seen: Seens = stop.value
-            return seen
-
-
-def _tried(store: Any, part: Part, seconds: float, of: Callable[[Any], Callable[..., Seens]]) -> Seens | StoreError:
-    try:
-        return of(store.shard_of(slot_in(part[0].space, part[0].identity)))(part, seconds)
-    except StoreError as error:
-        return error

@@ -3,27 +3,26 @@ AsyncRedisClusterStore: Redis Cluster, for event loops: `cluster.py`, awaited.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import redis.exceptions
 
-from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
-from ratekit.stores.across import Part, across
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
-from ratekit.stores.redis.cluster import by_shard
 from ratekit.stores.redis.cluster_address import async_opener, seeds_of
-from ratekit.stores.redis.cluster_base import HOPS, Cluster, slots_of
-from ratekit.stores.redis.cluster_map import slot_in, slot_of, together_in
+from ratekit.stores.redis.cluster_base import HOPS, LATE, Cluster
 from ratekit.stores.redis.cluster_shard_async import AsyncNode, AsyncShard, AsyncStart
 from ratekit.stores.redis.run import Wants
 from ratekit.stores.redis.script import Label
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
 from ratekit.stores.redis.wire import FAULTS, Redirected, translated
+from ratekit.stores.sharded_async import async_count_by_shard, async_decide_by_slot, async_many_by_shard
+from ratekit.stores.slots import slot_of
 from ratekit.stores.traffic import Traffic
 
 
@@ -39,6 +38,7 @@ class AsyncRedisClusterStore:
     def __init__(self, target: Any, *, budget: float = BUDGET, clock: Clock | None = None) -> None:
         self._seeds = seeds = seeds_of(target, wait=True)
         self._holders = Holders()
+        self._told: dict[asyncio.AbstractEventLoop, asyncio.Future[StoreError | None]] = {}  # who waits for the first view
         self.budget, self.clock, self.place = budget, clock, seeds.place
         self.cluster: Cluster[AsyncNode, AsyncShard | AsyncStart] = Cluster(
             seeds,
@@ -56,9 +56,13 @@ class AsyncRedisClusterStore:
         """Who has a slot."""
         return self.cluster.slots.of[slot]
 
+    def routed(self, plan: Plan, make: Callable[[Any], Callable[..., Any]]) -> Callable[..., Any]:
+        """A function that hits where the identity's slot is, by the function that `make` makes for that shard."""
+        return self.cluster.slots.routed(plan, make)
+
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, within `budget` seconds (None: the store's)."""
-        return self.cluster.slots.routed(plan, lambda shard: shard.compile(plan, budget))
+        return self.routed(plan, lambda shard: shard.compile(plan, budget))
 
     def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
         """A function that hits every limit of `plan` for many identities, in few trips to each node."""
@@ -107,21 +111,21 @@ class AsyncRedisClusterStore:
             node.leave(loop, last=last)
         await asyncio.sleep(0)  # the loop closes the sockets in its next turn
 
-    async def ready(self, seconds: float) -> float:
-        """Wait until the cluster is known; the seconds that are left. Raises StoreUnavailable."""
+    async def ready(self, seconds: float) -> None:
+        """Wait until the cluster is known; raises StoreUnavailable."""
         if self.cluster.known:
-            return seconds
+            return
         loop = asyncio.get_running_loop()
-        began, told = loop.time(), loop.create_future()
-        self.cluster.watch.tell(lambda error: _tell(loop, told, error))
-        try:
-            async with asyncio.timeout(seconds):
-                error: StoreError | None = await told
-        except TimeoutError:
-            error = StoreUnavailable("finding the nodes of the cluster took longer than the budget", "late")
+        told = self._told.get(loop)
+        if told is None:
+            self._told.clear()
+            told = self._told[loop] = loop.create_future()
+            told.add_done_callback(lambda _: self._told.pop(loop, None))
+            self.cluster.watch.tell(partial(_tell, loop, told))
+        await asyncio.wait([told], timeout=seconds)
+        error = told.result() if told.done() else LATE
         if error is not None:
             raise type(error)(str(error), error.fault)
-        return max(0.001, began + seconds - loop.time())
 
     async def follow(self, keys: list[str], label: Label, wants: Wants, deadline: float) -> Any:
         """A hit by itself, wherever its slot is now."""
@@ -178,66 +182,3 @@ def _tell(loop: asyncio.AbstractEventLoop, told: "asyncio.Future[StoreError | No
         loop.call_soon_threadsafe(tell)
     except RuntimeError:  # the loop has ended, and nobody waits
         return
-
-
-def async_many_by_shard(store: Any, plan: Plan, make: Callable[[Any], AsyncCompiledMany]) -> AsyncCompiledMany:
-    """Many hits, those of each shard together."""
-    space = plan[0][1]
-
-    async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
-        groups = by_shard(store, [slot_in(space, identity) for identity in identities])
-        rides = [make(shard)([identities[i] for i in places], cost) for shard, places in groups]
-        answers: dict[int, Decision] = {}
-        for (_, places), came in zip(groups, await asyncio.gather(*rides), strict=True):
-            answers.update(zip(places, came, strict=True))
-        return [answers[i] for i in range(len(identities))]
-
-    return hit_many
-
-
-async def async_count_by_shard(
-    store: Any, jobs: Sequence[Job], of: Callable[[Any], Callable[..., Awaitable[list[Any]]]], budget: float | None
-) -> list[Any]:
-    """Many commands of counters, those of each shard together."""
-    groups = by_shard(store, [slot_of(key) for key, _ in jobs])
-    rides = [of(shard)([jobs[i] for i in places], budget) for shard, places in groups]
-    answers: dict[int, Any] = {}
-    for (_, places), came in zip(groups, await asyncio.gather(*rides), strict=True):
-        answers.update(zip(places, came, strict=True))
-    return [answers[i] for i in range(len(jobs))]
-
-
-async def async_decide_by_slot(
-    store: Any, asks: Sequence[Ask], seconds: float, of: Callable[[Any], Callable[..., Awaitable[Seens]]]
-) -> Seens:
-    """One hit, each slot asked by what `of` says of its shard. A caller who is cancelled leaves nothing half done."""
-    slots = slots_of(asks)
-    groups = together_in(slots)
-    if len(groups) < 2:
-        return await of(store.shard_of(slots[0] if slots else 0))(asks, seconds)
-    deciding = asyncio.ensure_future(_decide_across(store, asks, groups, seconds, of))
-    deciding.add_done_callback(lambda done: done.cancelled() or done.exception())  # known, also when nobody waits any more
-    return await asyncio.shield(deciding)
-
-
-async def _decide_across(
-    store: Any, asks: Sequence[Ask], groups: list[list[int]], seconds: float, of: Callable[[Any], Callable[..., Awaitable[Seens]]]
-) -> Seens:
-    steps = across(asks, groups)
-    parts = next(steps)
-    while True:
-        answers = await asyncio.gather(*(_tried(store, part, seconds, of) for part in parts))
-        try:
-            parts = steps.send(answers)
-        except StopIteration as stop:
-            seen: Seens = stop.value
-            return seen
-
-
-async def _tried(
-    store: Any, part: Part, seconds: float, of: Callable[[Any], Callable[..., Awaitable[Seens]]]
-) -> Seens | StoreError:
-    try:
-        return await of(store.shard_of(slot_in(part[0].space, part[0].identity)))(part, seconds)
-    except StoreError as error:
-        return error

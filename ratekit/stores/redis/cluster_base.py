@@ -10,12 +10,13 @@ from ratekit.algorithms import GIVE
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.protocol import Ask
 from ratekit.stores.redis.cluster_address import Address, Seeds
-from ratekit.stores.redis.cluster_map import Hop, Movable, Slots, View, hop_of, slot_in
+from ratekit.stores.redis.cluster_map import Hop, Movable, Slots, View, hop_of
 from ratekit.stores.redis.cluster_watch import Watch
 from ratekit.stores.redis.form import AWAY, PERHAPS
 from ratekit.stores.redis.wire import Redirected
 from ratekit.stores.traffic import Traffic
 
+LATE: Final = StoreUnavailable("finding the nodes of the cluster took longer than the budget", "late")
 HOPS: Final = 100
 """Nodes that one hit is sent to at most; the budget ends it before."""
 
@@ -116,8 +117,3 @@ def moved_to(slots: "Slots[S]", shard: S, asks: Sequence[Ask]) -> list[Ask]:
     """The asks of a probe, on keys that are in a shard's slots; none where it has no slots."""
     named = [(ask, slots.name_in(shard, ask.space, str(ask.identity))) for ask in asks]
     return [ask._replace(identity=text) for ask, text in named if text is not None]
-
-
-def slots_of(asks: Sequence[Ask]) -> list[int]:
-    """The slot of each."""
-    return [slot_in(ask.space, ask.identity) for ask in asks]

@@ -7,15 +7,15 @@ shard goes on with another address.
 
 from binascii import crc_hqx
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from ratekit.errors import StoreUnavailable
 from ratekit.stores.naming import Canonical, Plan, Space, escaped
 from ratekit.stores.redis.cluster_address import Address
 from ratekit.stores.redis.wire import Redirected
+from ratekit.stores.slots import SLOTS, slot_in
 
-SLOTS: Final = 16_384
 PAUSE: Final = 0.003
 """Seconds before a hit is tried again that can be served in a moment."""
 TRIES: Final = 100_000
@@ -36,25 +36,6 @@ class Movable(Protocol):
 
 
 S = TypeVar("S", bound=Movable)
-
-
-def slot_of(key: str) -> int:
-    """The slot of one of our keys: that of what its braces hold (CRC16, as XMODEM has it)."""
-    first = key.index("{") + 1
-    return crc_hqx(key[first : key.index("}", first)].encode(), 0) % SLOTS
-
-
-def slot_in(space: Space, identity: Canonical) -> int:
-    """The slot of an identity."""
-    return crc_hqx(f"{space.head.partition('{')[2]}{escaped(identity)}".encode(), 0) % SLOTS
-
-
-def together_in(slots: Iterable[int]) -> list[list[int]]:
-    """The places of what is in the same slot, slot by slot."""
-    groups: dict[int, list[int]] = {}
-    for place, slot in enumerate(slots):
-        groups.setdefault(slot, []).append(place)
-    return list(groups.values())
 
 
 class Slots(Generic[S]):

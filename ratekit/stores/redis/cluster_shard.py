@@ -13,12 +13,13 @@ from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, Seeds, opener
-from ratekit.stores.redis.cluster_base import Cluster, alone, missed, moved_to, slots_of
+from ratekit.stores.redis.cluster_base import Cluster, alone, missed, moved_to
 from ratekit.stores.redis.form import ASKING, CROWD, SINGLE
 from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.store import Clock
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import Redirected
+from ratekit.stores.slots import slots_of
 from ratekit.stores.traffic import Traffic
 
 
@@ -36,7 +37,7 @@ class Whole(Protocol):
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None: ...
     def count(self, key: str, command: Command, budget: float | None = None) -> Any: ...
     def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]: ...
-    def ready(self, seconds: float) -> float: ...
+    def ready(self, seconds: float) -> None: ...
     def follow(self, parcel: Parcel, deadline: float) -> tuple[Sequence[int], int]: ...
 
 
@@ -170,7 +171,10 @@ class Shard:
 
 
 class Start:
-    """What has every slot before the cluster is known: it waits until it is, then asks the whole store."""
+    """
+    What has every slot before the cluster is known: it waits until it is, then asks the whole store, which
+    may take half the budget once more: what is late then is this process, which has just begun.
+    """
 
     remote = merges = True
     address: Address | None = None
@@ -186,9 +190,11 @@ class Start:
 
     def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once."""
+        whole, left, ready = self._store.compile(plan, self._half(budget)), self._budget(budget), self._store.ready
 
         def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            return self._store.compile(plan, self._left(budget))(identity, cost, mode)
+            ready(left)
+            return whole(identity, cost, mode)
 
         return hit
 
@@ -196,13 +202,15 @@ class Start:
         """`compile` for many identities."""
 
         def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
-            return self._store.compile_many(plan, self._left(budget))(identities, cost)
+            self._store.ready(self._budget(budget))
+            return self._store.compile_many(plan, self._half(budget))(identities, cost)
 
         return hit_many
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit."""
-        return self._store.decide(asks, self._left(budget))
+        self._store.ready(self._budget(budget))
+        return self._store.decide(asks, self._half(budget))
 
     probe = decide
 
@@ -212,14 +220,19 @@ class Start:
 
     def count(self, key: str, command: Command, budget: float | None = None) -> Any:
         """What a counter's command on a key answers."""
-        return self._store.count(key, command, self._left(budget))
+        self._store.ready(self._budget(budget))
+        return self._store.count(key, command, self._half(budget))
 
     def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
         """`count` for many keys."""
-        return self._store.count_many(jobs, self._left(budget))
+        self._store.ready(self._budget(budget))
+        return self._store.count_many(jobs, self._half(budget))
 
     def close(self) -> None:
         """The connections are the whole store's."""
 
-    def _left(self, budget: float | None) -> float:
-        return self._store.ready(self._store.budget if budget is None else budget)
+    def _budget(self, budget: float | None) -> float:
+        return self._store.budget if budget is None else budget
+
+    def _half(self, budget: float | None) -> float:
+        return self._budget(budget) / 2

@@ -15,13 +15,14 @@ from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, Seeds, async_opener
-from ratekit.stores.redis.cluster_base import Cluster, alone, halfway, missed, moved_to, slots_of
+from ratekit.stores.redis.cluster_base import Cluster, alone, halfway, missed, moved_to
 from ratekit.stores.redis.form import ASKING, AWAY, CROWD, SINGLE, Form
 from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.run import Wants
 from ratekit.stores.redis.script import MOST_TOGETHER, Label, Route, label_for, packed, seens
 from ratekit.stores.redis.store import Clock
 from ratekit.stores.redis.wire import Redirected
+from ratekit.stores.slots import slots_of
 from ratekit.stores.traffic import Traffic
 
 DRAIN: Final = 5.0
@@ -44,7 +45,7 @@ class AsyncWhole(Protocol):
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None: ...
     def count(self, key: str, command: Command, budget: float | None = None) -> Awaitable[Any]: ...
     async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]: ...
-    async def ready(self, seconds: float) -> float: ...
+    async def ready(self, seconds: float) -> None: ...
     async def follow(self, keys: list[str], label: Label, wants: Wants, deadline: float) -> Any: ...
 
 
@@ -240,7 +241,10 @@ class AsyncShard:
 
 
 class AsyncStart:
-    """What has every slot before the cluster is known: it waits until it is, then asks the whole store."""
+    """
+    What has every slot before the cluster is known: it waits until it is, then asks the whole store, which
+    may take half the budget once more: what is late then is this process, which has just begun.
+    """
 
     remote = merges = True
     address: Address | None = None
@@ -256,9 +260,11 @@ class AsyncStart:
 
     def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once."""
+        whole, left, ready = self._store.compile(plan, self._half(budget)), self._budget(budget), self._store.ready
 
         async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
-            return await self._store.compile(plan, await self._left(budget))(identity, cost, mode)
+            await ready(left)
+            return await whole(identity, cost, mode)
 
         return hit
 
@@ -266,13 +272,15 @@ class AsyncStart:
         """`compile` for many identities."""
 
         async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
-            return await self._store.compile_many(plan, await self._left(budget))(identities, cost)
+            await self._store.ready(self._budget(budget))
+            return await self._store.compile_many(plan, self._half(budget))(identities, cost)
 
         return hit_many
 
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit."""
-        return await self._store.decide(asks, await self._left(budget))
+        await self._store.ready(self._budget(budget))
+        return await self._store.decide(asks, self._half(budget))
 
     probe = decide
 
@@ -282,14 +290,19 @@ class AsyncStart:
 
     async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
         """What a counter's command on a key answers."""
-        return await self._store.count(key, command, await self._left(budget))
+        await self._store.ready(self._budget(budget))
+        return await self._store.count(key, command, self._half(budget))
 
     async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
         """`count` for many keys."""
-        return await self._store.count_many(jobs, await self._left(budget))
+        await self._store.ready(self._budget(budget))
+        return await self._store.count_many(jobs, self._half(budget))
 
     async def aclose(self) -> None:
         """The connections are the whole store's."""
 
-    async def _left(self, budget: float | None) -> float:
-        return await self._store.ready(self._store.budget if budget is None else budget)
+    def _budget(self, budget: float | None) -> float:
+        return self._store.budget if budget is None else budget
+
+    def _half(self, budget: float | None) -> float:
+        return self._budget(budget) / 2
