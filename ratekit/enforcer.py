@@ -15,7 +15,6 @@ from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
 from ratekit.gate import Gate, OnOutage, answered_to, refused_by
-from ratekit.guarded_async import AsyncGuardedStore
 from ratekit.http.fields import Lines, lines_of
 from ratekit.http.hashing import hasher, partition_of
 from ratekit.http.headers import DEFAULT, Headers, headers_of
@@ -338,7 +337,7 @@ class Enforcer:
 
     async def open(self) -> None:
         """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
-        if isinstance(self.store, AsyncGuardedStore | AsyncLeasedStore):
+        if hasattr(self.store, "open"):
             await self.store.open()
 
     async def aclose(self) -> None:
