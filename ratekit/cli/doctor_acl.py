@@ -12,7 +12,7 @@ from typing import Final
 from ratekit.limit import Limit
 from ratekit.stores.naming import plan_of
 
-_CALL: Final = re.compile(r"""\bp?call\(\s*['"]([A-Za-z]+)['"]""")
+_CALL: Final = re.compile(r"""\b(?:p?call\(|repaired\(\s*\w+,)\s*['"]([A-Za-z]+)['"]""")
 OURS: Final = ("eval", "evalsha", "del", "ping")
 """What is asked outside scripts."""
 
