@@ -55,7 +55,7 @@ class Process:
 
     def merge(self, arrives=True, answered=True):
         """Hand over what is owed; it may be lost on the way, or the answer may."""
-        while asks := self.circuit.due():
+        if asks := self.circuit.due():
             answer = self.world.store.decide(asks) if arrives else None
             if answered and answer:
                 self.circuit.paid(asks, answer)
