@@ -14,7 +14,8 @@ demo: .venv/demo
 test: .venv/dev .venv/bench check redis
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000.
+# 10,000 histories a rule and 1,000,000 concurrent attempts instead of 500 and 100,000; ten minutes of random faults, recorded histories,
+# killed clients, a million identities (RATEKIT_FAULT_SECONDS=3600: an hour of faults).
 test-long: .venv/dev redis
 	RATEKIT_LONG=1 $(BIN)/pytest
 
@@ -47,7 +48,7 @@ bench: .venv/bench redis
 	@sh benchmarks/get_wrk.sh
 	$(BIN)/python benchmarks/run.py
 
-# Every row of the table in docs/reliability.md, three runs each, in some 12 minutes. Some: .venv/bin/python tests/faults/run.py --help
+# Every row of the table in docs/reliability.md, three runs each (the longest one), in some 20 minutes. Some: .venv/bin/python tests/faults/run.py --help
 faults: .venv/dev redis
 	$(BIN)/python tests/faults/run.py
 

@@ -1,7 +1,7 @@
 """
 The application that the faults happen to: one limited route, and /health beside the limit, under a real uvicorn.
 
-    python app.py PORT          with FAULTS_STORE, FAULTS_LIMITS, FAULTS_PROXIES, FAULTS_PROXY_HEADERS
+    python app.py PORT          with FAULTS_STORE, FAULTS_LIMITS, FAULTS_PROXIES, FAULTS_PROXY_HEADERS, FAULTS_BESIDE
 
 Each answer says who decided and how long it took in here; /health says how the limiter is and what nobody caught.
 """
@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict
 
 import uvicorn
+from beside import Beside
 
 from ratekit import AsyncLimiter
 from ratekit.asgi import RateLimitMiddleware
@@ -59,10 +60,13 @@ class Watched:
         self.limiter = AsyncLimiter("1/second", store=STORE, name="health")  # shares the circuit of the store
         self.unhandled: list[str] = []
         self.lines: list[str] = []
+        self.beside: Beside | None = None
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
             asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.unhandled.append(str(context)))
+            if os.environ.get("FAULTS_BESIDE") == "1":
+                self.beside = Beside(STORE, lambda error: self.unhandled.append(f"beside: {error!r}"))
             await self.limited(scope, receive, send)
         elif scope["path"] == "/health":
             await respond(send, 200, "", json.dumps(self.health(b"collect" in scope["query_string"])).encode())
@@ -90,7 +94,16 @@ class Watched:
         health = asdict(self.limiter.health())
         fault = health["fault"] and health["fault"].value
         tasks = len(asyncio.all_tasks())
-        return {**health, "fault": fault, "unhandled": self.unhandled, "lines": self.lines, "tasks": tasks, "pid": os.getpid()}
+        beside = dict(self.beside.came) if self.beside else {}
+        return {
+            **health,
+            "fault": fault,
+            "beside": beside,
+            "unhandled": self.unhandled,
+            "lines": self.lines,
+            "tasks": tasks,
+            "pid": os.getpid(),
+        }
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what is logged: the limiter's lines, and everything else that is an error."""

@@ -38,13 +38,14 @@ Measure = Callable[[bool], Awaitable[list[Figure]]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A fault, what is asked, how the best and the typical peer fare today, and the measurement."""
+    """A fault, what is asked, how the best and the typical peer fare today, the measurement, and how many runs are enough."""
 
     name: str
     fault: str
     asked: str
     peers: str
     measure: Measure
+    runs: int = 3
 
 
 def count(what: str, measured: float, most: float = 0) -> Figure:

@@ -6,9 +6,13 @@ default settings under the same faults: limits 5.8.0, slowapi 0.1.10, fastapi-li
 
 import abuse
 import cancelled
+import failovers
+import identities
 import injections
+import killed_clients
 import outages
 import processes
+import random_faults
 import server_faults
 from figures import Row
 
@@ -105,5 +109,44 @@ ROWS = (
         "4 connections or fewer, 0 local decisions, 0 errors",
         "0 errors (slowapi, fastapi-limiter, django-ratelimit) / two thirds of 300 are 500 or 503, 100 connections",
         cancelled.cold,
+    ),
+    Row(
+        "sentinel-killed",
+        "Sentinel failover: the master is killed with kill -9 under load",
+        "0 x 5xx; back within 1 s of the switch",
+        "not measured",
+        failovers.master_killed,
+    ),
+    Row(
+        "sentinel-hung",
+        "Sentinel failover: the master hangs (SIGSTOP), and comes back demoted",
+        "0 x 5xx; back within 1 s of the switch",
+        "not measured",
+        failovers.master_hung,
+    ),
+    Row(
+        "random",
+        "a minute of random faults, on one server and on sentinels with three (ten minutes in `make test-long`)",
+        "0 x 5xx; memory and descriptors within 5 %; no unhandled exception, no future never retrieved",
+        "not measured",
+        random_faults.random_faults,
+        runs=1,
+    ),
+    Row(
+        "clients",
+        "client processes killed at random 1,000 times",
+        "0 keys without a time to live; leases and reserves expire",
+        "not measured",
+        killed_clients.clients_killed,
+        runs=1,
+    ),
+    Row(
+        "identities",
+        "1,000,000 random identities",
+        "Redis: key names of at most 200 bytes, all gone within two windows; memory: at most 1.2 times the cap's bytes, p99 of a hit at "
+        "the cap under 20 dict increments; refusals of innocents at the cap reported",
+        "not measured",
+        identities.million,
+        runs=1,
     ),
 )
