@@ -7,15 +7,17 @@ from functools import partial
 
 from ratekit.kv.writer_store import AsyncSingleWriterStore, SingleWriterStore
 from ratekit.stores import AsyncMemoryStore, AsyncUpstashStore, MemoryStore, UpstashStore
-from ratekit.stores.redis import AsyncRedisStore, RedisStore
+from ratekit.stores.redis import AsyncRedisClusterStore, AsyncRedisStore, RedisClusterStore, RedisStore
 from ratekit.testing import doors
 from ratekit.testing.doors import PATIENT, AsyncDoor, Blocking
 from ratekit.testing.doors import SyncDoor as Door
 
-__all__ = ["DOORS", "PATIENT", "UPSTASH", "WRITERS", "AsyncDoor", "Blocking", "Door", "opened"]
+__all__ = ["CLUSTERS", "DOORS", "PATIENT", "UPSTASH", "WRITERS", "AsyncDoor", "Blocking", "Door", "opened"]
 
 DOORS = ("memory", "redis", "async memory on asyncio", "async memory on trio", "async redis")
 WRITERS = ("single writer", "async single writer")
+CLUSTERS = ("redis cluster", "async redis cluster")
+"""Ways in to a cluster of tests/topology."""
 UPSTASH = ("upstash", "async upstash")
 """Ways in that need a REST server in front of Redis."""
 
@@ -32,7 +34,9 @@ def opened(kind, url, clock, **options):
         "redis": partial(RedisStore, url),
         "upstash": partial(UpstashStore, url),
         "single writer": SingleWriterStore,
+        "redis cluster": partial(RedisClusterStore, url),
         "async redis": partial(AsyncRedisStore, url),
+        "async redis cluster": partial(AsyncRedisClusterStore, url),
         "async upstash": partial(AsyncUpstashStore, url),
         "async single writer": AsyncSingleWriterStore,
     }.get(kind, AsyncMemoryStore)

@@ -9,7 +9,7 @@
 -- absent while its slot is on its way to another node, raise an error and are not touched. A key is here or is not for as long as
 -- the script runs, and a hit first reads all its keys: so what raises has charged nothing, unless a corrupt one was removed.
 local LOOK, SPEND, CHECK, SHADOW, FORCE, GIVE, COUNT = 0, 1, 2, 3, 4, 5, 6
-local AWAY, PERHAPS = -2 ^ 53, 1 - 2 ^ 53
+local AWAY, PERHAPS = -2 ^ 62, -2 ^ 61 -- no count is as far from 0
 
 local now = tonumber(ARGV[1])
 if not now then

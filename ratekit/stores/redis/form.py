@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 from ratekit.stores.redis.script import MOST_TOGETHER, Label, Parcel, Rules, Script, command, script_for
 
-AWAY: Final = -(2**53)
-"""What a hit answers whose key was not on that node: nothing was counted."""
-PERHAPS: Final = AWAY + 1
+AWAY: Final = -(2**62)
+"""What a hit answers whose key was not on that node: nothing was counted. No count is as far from 0."""
+PERHAPS: Final = -(2**61)
 """What a hit answers that failed halfway, because a key was corrupt and its slot on its way elsewhere."""
 SHEBANG: Final = "#!lua flags=allow-cross-slot-keys"
 
