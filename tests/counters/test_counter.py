@@ -256,3 +256,27 @@ def test_a_counter_in_memory_goes_by_the_date_of_the_machine():
         datetime.now(UTC).date(),
         (datetime.now(UTC) - timedelta(seconds=5)).date(),
     }
+
+
+class Busy:
+    """A store on which somebody else adds five after every trip."""
+
+    remote = False
+
+    def __init__(self):
+        self.inner, self.added = MemoryStore(), 0
+        self.other = Counter("busy", store=self.inner)
+        self.close = self.inner.close
+
+    def count(self, key, command, budget=None):
+        answer = self.inner.count(key, command, budget)
+        self.other.add("ann", 5)
+        self.added += 5
+        return answer
+
+
+def test_what_is_added_meanwhile_is_in_this_answer_or_in_the_next():
+    store = Busy()
+    counter = Counter("busy", store=store)
+    taken = [counter.take("ann") for _ in range(10)]
+    assert sum(taken) + store.other.value("ann") == store.added
