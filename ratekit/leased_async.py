@@ -131,8 +131,7 @@ class AsyncLeasedStore:
         worker = self._workers.pop(asyncio.get_running_loop(), None)
         if worker is not None:  # a trip under way is waited for: it may bring a share
             worker[1].set()
-            with suppress(asyncio.CancelledError):
-                await worker[0]
+            await asyncio.wait((worker[0],))
         for lender, _ in self._lenders:
             lender.give_all()
         await self._work()

@@ -124,7 +124,7 @@ def _cap(plan: Plan, most: int, lasts: int) -> tuple[Rule, Space]:
 
 def marked(decision: Decision, plan: Plan, overs: Sequence[int]) -> Decision:
     """A decision of the store, with what leases may have let in beyond it. What was decided elsewhere has its own bound, or none."""
-    if decision[7] != 0:
+    if decision[7] != 0 or not any(overs):
         return decision
     if not decision[8]:
         over = overs[0] if len(overs) == 1 else _over(decision, plan, overs)
