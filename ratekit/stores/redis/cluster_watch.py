@@ -19,6 +19,7 @@ PACE: Final = 0.1
 """Seconds between two looks at least."""
 PATIENCE: Final = 0.25
 """Seconds that one node may take; then the next one is asked."""
+_DICE: Final = random.Random()  # of its own: a thread must not draw from a generator that the application has seeded
 
 
 class Watch:
@@ -61,7 +62,7 @@ class Watch:
     def _look(self, suspect: Address | None) -> None:
         error: StoreError | None = StoreUnavailable("no node of the cluster answers")
         try:
-            order = random.sample(self._nodes, len(self._nodes)) + [one for one in self._seeds.addresses if one not in self._nodes]
+            order = _DICE.sample(self._nodes, len(self._nodes)) + [one for one in self._seeds.addresses if one not in self._nodes]
             for address in sorted(order, key=lambda address: address == suspect):
                 try:
                     view, nodes = view_of(_asked(self._seeds, address), address)
