@@ -19,7 +19,7 @@ PACE: Final = 0.1
 """Seconds between two looks at least."""
 PATIENCE: Final = 0.25
 """Seconds that one node may take; then the next one is asked."""
-_DICE: Final = random.Random()  # of its own: a thread must not draw from a generator that the application has seeded
+_DICE: Final = random.Random()  # noqa: S311 - of its own, no secret: a thread must not draw from what the application has seeded
 
 
 class Watch:
