@@ -17,7 +17,7 @@ from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, seeds_of
-from ratekit.stores.redis.cluster_base import HOPS, LATE, Cluster
+from ratekit.stores.redis.cluster_base import HOPS, LATE, OVER, Cluster, missed
 from ratekit.stores.redis.cluster_shard import Node, Shard, Start
 from ratekit.stores.redis.script import Parcel
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
@@ -128,7 +128,10 @@ class RedisClusterStore:
         """A hit by itself, wherever its slot is now; the reply and where its integers begin."""
 
         def call(trips: Trips, left: float) -> tuple[Sequence[int], int]:
-            return trips.call((parcel,), left)
+            reply, at = trips.call((parcel,), left)
+            if missed(reply[at]):  # it was sent by ASK, and meanwhile that is over
+                raise Redirected(OVER, "server")
+            return reply, at
 
         answer: tuple[Sequence[int], int] = self._follow(slot_of(parcel[0][0]), deadline, call)
         return answer

@@ -15,7 +15,8 @@ from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
 from ratekit.stores.redis.cluster_address import async_opener, seeds_of
-from ratekit.stores.redis.cluster_base import HOPS, LATE, Cluster
+from ratekit.stores.redis.cluster_base import HOPS, LATE, OVER, Cluster, missed
+from ratekit.stores.redis.cluster_map import hop_of
 from ratekit.stores.redis.cluster_shard_async import AsyncNode, AsyncShard, AsyncStart
 from ratekit.stores.redis.run import Wants
 from ratekit.stores.redis.script import Label
@@ -136,7 +137,10 @@ class AsyncRedisClusterStore:
             if left <= 0:
                 break
             try:
-                return await self.cluster.node(address).alone(asking=asking).ride([*keys], label, 1, wants, left)
+                answer = await self.cluster.node(address).alone(asking=asking).ride([*keys], label, 1, wants, left)
+                if not missed(answer[0][answer[1]] if wants == "reply" else answer):
+                    return answer
+                hop = hop_of(Redirected(OVER), address)  # it was sent by ASK, and meanwhile that is over
             except Redirected as error:
                 hop = self.cluster.hop(error, slot, address)
             except StoreError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ratekit.algorithms import GIVE
+from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.protocol import Ask
 from ratekit.stores.redis.cluster_address import Address, Seeds
@@ -17,6 +18,7 @@ from ratekit.stores.redis.wire import Redirected
 from ratekit.stores.traffic import Traffic
 
 LATE: Final = StoreUnavailable("finding the nodes of the cluster took longer than the budget", "late")
+OVER: Final = "the server cannot serve: TRYAGAIN"
 HOPS: Final = 100
 """Nodes that one hit is sent to at most; the budget ends it before."""
 
@@ -100,6 +102,8 @@ def halfway() -> StoreUnavailable:
 
 def missed(item: Any) -> bool:
     """Whether an answer says that the key was not on that node; raises StoreUnavailable where the hit may have been counted."""
+    if type(item) is Decision:
+        item = item[4]
     first = item[0] if type(item) is tuple and item else item
     if type(first) is not int or first > PERHAPS:
         return False

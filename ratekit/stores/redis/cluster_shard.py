@@ -63,7 +63,7 @@ class Node:
 class Shard:
     """The slots of one master, as a store of their own; whoever moved away meanwhile is followed."""
 
-    remote = merges = True
+    remote = merges = slotted = True
 
     def __init__(self, store: Whole, address: Address) -> None:
         self._store = store
@@ -120,11 +120,10 @@ class Shard:
             return seens(asks, *self._store.follow(parcel, time.monotonic() + seconds))
         return seens(asks, *self._ask(parcel, seconds))
 
-    def probe(self, asks: Sequence[Ask], budget: float | None = None) -> None:
-        """Ask as a probe does, on keys that are here. A shard that has no slots any more is well."""
+    def probe(self, asks: Sequence[Ask], budget: float | None = None) -> Seens | None:
+        """Ask as a probe does, on keys that are here. A shard that has no slots any more is well, and says nothing."""
         here = moved_to(self._store.cluster.slots, self, asks)
-        if here:
-            self.decide(here, budget)
+        return self.decide(here, budget) if here else None
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
@@ -176,7 +175,7 @@ class Start:
     may take half the budget once more: what is late then is this process, which has just begun.
     """
 
-    remote = merges = True
+    remote = merges = slotted = True
     address: Address | None = None
 
     def __init__(self, store: Whole) -> None:

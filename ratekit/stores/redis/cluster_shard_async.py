@@ -105,7 +105,7 @@ class AsyncNode:
 class AsyncShard:
     """The slots of one master, as a store of their own; whoever moved away meanwhile is followed."""
 
-    remote = merges = True
+    remote = merges = slotted = True
 
     def __init__(self, store: AsyncWhole, address: Address) -> None:
         self._store = store
@@ -188,11 +188,10 @@ class AsyncShard:
                 return seens(asks, reply, at)
         return seens(asks, *await self._store.follow([*keys], label, "reply", began + seconds))
 
-    async def probe(self, asks: Sequence[Ask], budget: float | None = None) -> None:
-        """Ask as a probe does, on keys that are here. A shard that has no slots any more is well."""
+    async def probe(self, asks: Sequence[Ask], budget: float | None = None) -> Seens | None:
+        """Ask as a probe does, on keys that are here. A shard that has no slots any more is well, and says nothing."""
         here = moved_to(self._store.cluster.slots, self, asks)
-        if here:
-            await self.decide(here, budget)
+        return await self.decide(here, budget) if here else None
 
     async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new."""
@@ -227,7 +226,7 @@ class AsyncShard:
         answers: list[Any]
         try:
             answers = await self.node.crowded().ride(keys, label, len(names), "all", own)
-            elsewhere = [i for i, answer in enumerate(answers) if missed(answer[4] if type(answer) is Decision else answer)]
+            elsewhere = [i for i, answer in enumerate(answers) if missed(answer)]
         except Redirected:
             answers, elsewhere = [None] * len(names), [*range(len(names))]
         except StoreError as error:
@@ -246,7 +245,7 @@ class AsyncStart:
     may take half the budget once more: what is late then is this process, which has just begun.
     """
 
-    remote = merges = True
+    remote = merges = slotted = True
     address: Address | None = None
 
     def __init__(self, store: AsyncWhole) -> None:

@@ -64,5 +64,8 @@ CROWD: Final = Form(crowd_script, crowd_command, stays=True)
 """Hits in any slots of one node."""
 SINGLE: Final = Form(most=1, stays=True)
 """One hit by itself."""
-ASKING: Final = Form(most=1, before=("ASKING",), stays=True)
-"""One hit by itself, to a node that is just being given its slot."""
+ASKING: Final = Form(crowd_script, crowd_command, most=1, before=("ASKING",), stays=True)
+"""
+One hit by itself, to a node that is just being given its slot. Undeclared: of several declared keys that are new the node would say
+TRYAGAIN until the whole slot is there. The old node, which had none of them, makes none either, so they are made here.
+"""
