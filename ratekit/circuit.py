@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from ratekit.algorithms import LOOK, Rule
-from ratekit.debts import Debts
+from ratekit.debts import TOGETHER, Debts
 from ratekit.decision import Seen
 from ratekit.errors import StoreError
 from ratekit.guard import Change, Fault, Guard
@@ -115,21 +115,21 @@ class Circuit:
             with self._lock:
                 self.debts.note(asks, decided, answer)
 
-    def due(self) -> Sequence[Ask]:
+    def due(self, most: int = TOGETHER) -> Sequence[Ask]:
         """The next charges that the store is owed: to be sent once, whatever comes of it."""
         with self._lock:
-            return self.debts.take(self.clock(), self.shift)
+            return self.debts.take(self.clock(), self.shift, most)
 
     def paid(self, asks: Sequence[Ask], answer: Seens) -> None:
         """The store has been charged."""
         with self._lock:
-            self.debts.merged += sum([ask.cost for ask in asks])
+            self.debts.heard(asks, paid=True)
         self.saw(asks, answer)
 
     def unpaid(self, asks: Sequence[Ask]) -> None:
         """The store may have been charged or not, and is not charged again."""
         with self._lock:
-            self.debts.lost += sum([ask.cost for ask in asks])
+            self.debts.heard(asks, paid=False)
 
     def forgive(self, spaces: Iterable[Space], identity: Canonical) -> None:
         """An identity was reset: it owes nothing."""

@@ -131,8 +131,11 @@ class Debts:
     def __init__(self, keys: int = KEYS) -> None:
         self._keys = keys
         self._debts: dict[tuple[Space, Canonical], Debt] = {}
-        self.merged = self.lost = self.dropped = 0
-        """Units: charged into the store; given out and perhaps never charged; never noted, or over before the store was back."""
+        self.out = self.merged = self.lost = self.dropped = 0
+        """
+        Units: given out, and not heard of yet; charged into the store; given out and perhaps never charged; never noted, or over before
+        the store was back.
+        """
 
     def __len__(self) -> int:
         """The keys on which something is owed."""
@@ -168,7 +171,17 @@ class Debts:
             self.dropped += debt.drop(now)
             rule = debt.rule
             asks += [Ask(rule, space, identity, MERGE, point.cost, moved(rule, point.mark, shift)) for point in debt.points]
+        self.out += sum([ask.cost for ask in asks])
         return asks
+
+    def heard(self, asks: Sequence[Ask], *, paid: bool) -> None:
+        """How it ended: the store has been charged; or it may have been or not, and is not charged again."""
+        units = sum([ask.cost for ask in asks])
+        self.out -= units
+        if paid:
+            self.merged += units
+        else:
+            self.lost += units
 
     def forget(self, spaces: Iterable[Space], identity: Canonical) -> None:
         """Nothing is owed any more by an identity that was reset."""

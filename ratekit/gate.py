@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, rule_of
 from ratekit.circuit import HALF, Circuit, Known
+from ratekit.debts import TOGETHER
 from ratekit.decision import Decision, Figures, decide, settled
 from ratekit.denials import Denials
 from ratekit.errors import ConfigurationError, StoreUnavailable
@@ -44,6 +45,11 @@ def probing(store: Any) -> Callable[..., Any]:
     """How a store is asked those: its own `probe`, where the key has to be one of a certain node's."""
     probe: Callable[..., Any] = getattr(store, "probe", store.decide)
     return probe
+
+
+def together_at(store: Any) -> int:
+    """How many charges a store is sent at once of what it is owed: of a cluster, whose keys are in many slots, a key's."""
+    return 1 if getattr(store, "slotted", False) else TOGETHER
 
 
 def check_outage(on_outage: object) -> None:

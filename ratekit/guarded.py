@@ -26,6 +26,7 @@ from ratekit.gate import (
     forgotten,
     left_alone,
     probing,
+    together_at,
 )
 from ratekit.guard import Health
 from ratekit.part import check_share
@@ -221,8 +222,8 @@ class GuardedStore:
 
     def _merge(self) -> None:
         """Charge the store what was admitted in its absence: once, whatever comes of it."""
-        circuit = self._circuit
-        while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due()):
+        circuit, most = self._circuit, together_at(self._store)
+        while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due(most)):
             try:
                 answer = self._store.decide(asks, MERGING)
             except StoreError as error:
