@@ -118,5 +118,5 @@ def route_of(scope: Scope) -> str:
     if isinstance(template, str):
         return template
     endpoint = scope.get("endpoint")
-    named = endpoint if hasattr(endpoint, "__qualname__") else type(endpoint)
+    named: Any = endpoint if hasattr(endpoint, "__qualname__") else type(endpoint)
     return "" if endpoint is None else f"{named.__module__}.{named.__qualname__}"

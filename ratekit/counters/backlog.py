@@ -44,7 +44,7 @@ class Kept(Protocol):
         """Whether it matters when something was added."""
         ...
 
-    def job(self, key: str, amount: int, ago: int, writer: str, number: int) -> Job:
+    def job(self, key: str, amount: int, ago: int, writer: str, number: int, /) -> Job:
         """What writes a sum, `ago` microseconds after its time."""
         ...
 
