@@ -6,7 +6,9 @@ default settings under the same faults: limits 5.8.0, slowapi 0.1.10, fastapi-li
 
 import abuse
 import cancelled
+import clusters
 import failovers
+import flaps
 import identities
 import injections
 import killed_clients
@@ -38,6 +40,13 @@ ROWS = (
         "back within 0.5 s",
         "5 s each, then 500 / up to 25 s each, other routes dead for more than 10 s; without end on redis-py 7",
         outages.hung,
+    ),
+    Row(
+        "flaps",
+        "ten outages within one window, the data kept; two processes",
+        "admitted at most limit x (processes + 1), 0 x 5xx; what was admitted meanwhile is charged in Redis",
+        "not measured",
+        flaps.flaps,
     ),
     Row(
         "slow",
@@ -123,6 +132,27 @@ ROWS = (
         "0 x 5xx; back within 1 s of the switch",
         "not measured",
         failovers.master_hung,
+    ),
+    Row(
+        "cluster-kill",
+        "Cluster: a master is killed with kill -9 under load",
+        "0 x 5xx; keys on healthy nodes: 0 local decisions; back within 1 s of the promotion",
+        "errors for 2.0-2.8 s, 62 of 5,900, also for keys on healthy nodes (redis-py); 135 errors until 2.3 s (limits)",
+        clusters.master_killed,
+    ),
+    Row(
+        "cluster-stop",
+        "Cluster: a master hangs (SIGSTOP) under load",
+        "0 x 5xx; keys on healthy nodes: 0 local decisions; back within 1 s of the promotion",
+        "0 errors, but calls take up to 7.0 s (redis-py)",
+        clusters.master_hung,
+    ),
+    Row(
+        "cluster-migration",
+        "Cluster: loaded slots move to another master and back",
+        "0 x 5xx; share of decisions that fell back under 1 %",
+        "not measured",
+        clusters.migrated,
     ),
     Row(
         "random",
