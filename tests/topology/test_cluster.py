@@ -327,3 +327,29 @@ def test_a_wrong_url_is_said_with_one_that_is_right_and_without_the_password(kin
     with pytest.raises(ConfigurationError, match="node1:6379,node2:6379,node3:6379") as caught:
         kind(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Limiter, AsyncLimiter])
+def test_leases_of_keys_on_every_node_are_spent_without_a_trip_and_given_back(cluster, kind):
+    async def used():
+        limiter = kind("1000/hour", "20000/day", store=cluster.url, name=f"lent {kind.__name__}", lease=0.1, **PATIENT)
+        counts, people = {}, apart(3)
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not all(counts.get((name, "lease")) for name in people):
+            for name in people:
+                decision = limiter.hit(name)
+                decision = decision if kind is Limiter else await decision
+                assert (decision.allowed, decision.max_over) == (True, 100)
+                counts[name, decision.source] = counts.get((name, decision.source), 0) + 1
+        if kind is Limiter:
+            limiter.close()
+        else:
+            await limiter.aclose()
+        return counts
+
+    counts = asyncio.run(used())
+    assert {source for _, source in counts} == {"store", "lease"}
+    with closing(Limiter("1000/hour", "20000/day", store=cluster.url, name=f"lent {kind.__name__}", **PATIENT)) as plain:
+        for name in {name for name, _ in counts}:
+            spent = sum(count for (who, _), count in counts.items() if who == name)
+            assert [part.remaining for part in plain.peek(name).details] == [1_000 - spent, 20_000 - spent]
