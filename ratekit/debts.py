@@ -12,7 +12,7 @@ would have. At most KEYS keys are noted, the first that come; the units of other
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ratekit.algorithms import FORCE, GIVE, SHADOW, SPEND, Mark, Rule
+from ratekit.algorithms import CHECK, FORCE, GIVE, SHADOW, SPEND, Mark, Rule
 from ratekit.algorithms.merging import MERGE, is_over, merge_mark, moved
 from ratekit.stores.naming import Canonical, Space
 from ratekit.stores.protocol import Ask, Seens
@@ -46,7 +46,7 @@ class Debt:
 
     def add(self, cost: int, now: int, mark: Mark | None) -> int:
         """
-        A charge at `now`; without a `mark` (only of a token bucket that paid back at another rate) that of these charges alone. How
+        A charge at `now`; without a `mark` (only of a token bucket that is not its own) that of these charges alone. How
         many units were let go that no longer count.
         """
         rule, points = self.rule, self.points
@@ -144,15 +144,17 @@ class Debts:
     def note(self, asks: Sequence[Ask], decided: Sequence[Ask], answer: Seens) -> None:
         """Note what a hit charged here: `asks` as the store would have been asked, `decided` as this process's memory was."""
         pairs = list(zip(asks, decided, answer.seen, strict=True))
-        admitted = all(seen[0] or ask.mode != SPEND for ask, _, seen in pairs)
+        admitted = all(seen[0] or ask.mode not in (SPEND, CHECK) for ask, _, seen in pairs)
         for ask, mine, seen in pairs:
             if ask.mode == FORCE or (admitted and seen[0] and ask.mode in (SPEND, SHADOW)):
-                same = mine.rule is ask.rule or ask.rule.limit.algorithm != "token_bucket"
+                # A token bucket of another rate, or one that is shared with others, says nothing of these charges alone.
+                own = mine.rule is ask.rule and answer.source != "overflow"
+                own = own or ask.rule.limit.algorithm != "token_bucket"
                 debt = self._of(ask, answer.now)
                 if debt is None:
                     self.dropped += ask.cost
                 else:
-                    mark = merge_mark(mine.rule, answer.now, seen) if same else None
+                    mark = merge_mark(mine.rule, answer.now, seen) if own else None
                     self.dropped += debt.add(ask.cost, answer.now, mark)
             elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
                 owed.give(ask.cost, ask.mark)
