@@ -37,6 +37,7 @@ MODULES = (
     "counters",
     "metrics_on",
     "leases",
+    "cluster",
     "django_web",
 )
 
