@@ -43,7 +43,7 @@ ROWS = (
     ),
     Row(
         "flaps",
-        "ten outages within one window, the data kept; two processes",
+        "ten outages within one window of 100, the data kept; two processes",
         "admitted at most limit x (processes + 1), 0 x 5xx; what was admitted meanwhile is charged in Redis",
         "not measured",
         flaps.flaps,
