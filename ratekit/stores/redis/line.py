@@ -288,6 +288,9 @@ class Line(asyncio.Protocol):
     async def _open(self) -> None:
         try:
             connection = await self._connected()
+            if connection._writer.transport.is_closing():  # nobody would be told again that it is lost
+                connection._reader = connection._writer = None
+                raise redis.exceptions.ConnectionError("the connection was closed as soon as it was open")
             self._reader = hiredis.Reader()
             self._connection, self._transport = connection, connection._writer.transport
             self._transport.set_protocol(self)
