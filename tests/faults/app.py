@@ -99,6 +99,7 @@ class Watched:
             **health,
             "fault": fault,
             "beside": beside,
+            "objects": len(gc.get_objects()),
             "unhandled": self.unhandled,
             "lines": self.lines,
             "tasks": tasks,

@@ -183,9 +183,15 @@ class Ordeal:
         await asyncio.sleep(self.dice.uniform(0, CALM))
 
     async def round(self) -> None:
-        """Each fault once, in a random order: what is only ever done once has then been done."""
+        """Each fault once, in a random order."""
         for fault in self.dice.sample(list(self.place.faults), len(self.place.faults)):
             await self.one(fault)
+
+    async def warm(self, length: float) -> None:
+        """Each fault once, and some more of them: what is only ever made once has then been made."""
+        end = time.perf_counter() + length
+        await self.round()
+        await self.until(end)
 
     async def until(self, end: float) -> None:
         while time.perf_counter() < end:
@@ -226,6 +232,7 @@ class Ordeal:
             "decided by the store": noted("", sources["store"]),
             "asked without a circuit": noted("", sum(health["beside"].values())),
             "which failed": noted("", health["beside"].get("failed", 0)),
+            "objects in the process": noted("", health["objects"]),
         }
         return [Figure(f"{self.name}: {what}", *_rest(figure)) for what, figure in named.items()]
 
@@ -263,7 +270,7 @@ async def lasting_for(length: float, full: bool) -> list[Figure]:
 
 
 async def ordeal(name: str, length: float, seed: int, full: bool) -> list[Figure]:
-    """A place under load for `length` seconds, after each of its faults has happened once (in short: as part of it)."""
+    """A place under load for `length` seconds, in full after up to two minutes in which it warms up."""
     clients, most = (10 if full else 4), length + 600
     async with (
         PLACES[name]() as place,
@@ -271,10 +278,8 @@ async def ordeal(name: str, length: float, seed: int, full: bool) -> list[Figure
         Load(service.port, clients, 0.1, most=most) as load,
     ):
         trial = Ordeal(name, place, service, load, seed)
-        end = time.perf_counter() + length
         if full:
-            await trial.round()
-            end = time.perf_counter() + length
+            await trial.warm(min(120.0, length))
         before = await trial.calm()
-        await trial.until(end)
+        await trial.until(time.perf_counter() + length)
         return await trial.figures(before, full)

@@ -288,18 +288,17 @@ class Line(asyncio.Protocol):
     async def _open(self) -> None:
         try:
             connection = await self._connected()
-            if connection._writer.transport.is_closing():  # nobody would be told again that it is lost
-                connection._reader = connection._writer = None
-                raise redis.exceptions.ConnectionError("the connection was closed as soon as it was open")
+            transport = _transport_of(connection)
             self._reader = hiredis.Reader()
-            self._connection, self._transport = connection, connection._writer.transport
+            self._connection, self._transport = connection, transport
             self._transport.set_protocol(self)
             self._flush()
             if self._keeper is None:
                 self._keeper = self._until_the_loop_ends()
                 await anext(self._keeper)
-        except FAULTS as error:
-            self._fail_waiting(translated(error))
+        except Exception as error:  # uvloop raises RuntimeError where a connection is lost while redis-py greets the server
+            fault = error if isinstance(error, FAULTS) else redis.exceptions.ConnectionError(str(error))
+            self._fail_waiting(translated(fault))
         finally:
             self._connecting = None
 
@@ -325,6 +324,15 @@ class Line(asyncio.Protocol):
         runs, self._runs, self._waiting, self._since = self._runs, [], 0, 0.0
         self._open_run = Run(NOTHING, None)
         fail(runs, error)
+
+
+def _transport_of(connection: Any) -> Any:
+    """The transport of a connection; raises ConnectionError where it is lost already: nobody would be told of that a second time."""
+    transport = connection._writer.transport
+    if transport.is_closing():
+        connection._reader = connection._writer = None  # redis-py need not warn of it
+        raise redis.exceptions.ConnectionError("the connection was closed as soon as it was open")
+    return transport
 
 
 def fail(runs: Iterable[Run], error: StoreError) -> None:
