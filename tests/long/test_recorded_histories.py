@@ -17,6 +17,7 @@ from faults.injections import spoils
 from faults.proxy import Proxy
 from linearizable import Call, order_of, overlaps, quota
 from recording import MIXES, by_processes, by_tasks, by_threads, steps
+from topology.cluster import RedisCluster
 
 from ratekit import AsyncLimiter, Limit, Limiter, StoreError
 from ratekit.algorithms import SPEND
@@ -122,6 +123,30 @@ def test_tasks_on_redis_also_with_refusals_remembered(redis_url, limit, mix, den
 @pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
 def test_processes_on_redis(redis_url, limit, mix):
     check(by_processes(redis_url, limit, mix, 10 * ROUNDS, CALLS), together=ROUNDS)
+
+
+@pytest.fixture(scope="module")
+def cluster_url():
+    """Three masters: each round's key is in a slot of its own."""
+    with RedisCluster(replicas=0) as cluster:
+        yield cluster.url
+
+
+@every_mix
+@pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
+def test_threads_on_a_cluster(cluster_url, limit, mix):
+    with Limiter(limit, store=cluster_url, name=next(names), **PATIENT) as limiter:
+        check([list(as_promised(calls)) for calls in rounds_by_threads(limiter, mix)], together=ROUNDS)
+
+
+@every_mix
+@pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
+def test_tasks_on_a_cluster(cluster_url, limit, mix):
+    async def rounds():
+        async with AsyncLimiter(limit, store=cluster_url, name=next(names), **PATIENT) as limiter:
+            return [await by_tasks(limiter, f"round {number}", plans(mix, number)) for number in range(ROUNDS)]
+
+    check([list(as_promised(calls)) for calls in asyncio.run(rounds())], together=ROUNDS)
 
 
 def test_a_call_whose_reply_was_cut_has_counted_once_or_never(redis_server, redis_client, redis_url):
