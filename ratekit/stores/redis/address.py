@@ -61,10 +61,11 @@ def async_connector(target: Any) -> Callable[[], Awaitable[Any]]:
     """A function that opens a connection for the running event loop. Raises ConfigurationError for what is no address."""
     sentinels = _sentinels_of(target, redis.asyncio.sentinel.SentinelConnectionPool)
     pool: Any = None if sentinels else _pool_of(target, redis.asyncio.ConnectionPool, redis.asyncio.Redis)
+    new: Any = None if sentinels else partial(pool.connection_class, **connection_options(pool))
 
     async def connect() -> Any:
         async with asyncio.timeout(PATIENCE):
-            connection = await _to_master_async(sentinels) if sentinels else pool.connection_class(**connection_options(pool))
+            connection = await _to_master_async(sentinels) if sentinels else new()
             try:
                 await connection.connect()
             except BaseException:  # refused, too late or cancelled: half a connection is closed, too
