@@ -12,8 +12,7 @@ would have. At most KEYS keys are noted, the first that come; the units of other
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ratekit.algorithms import CHECK, FORCE, GIVE, SHADOW, SPEND, Mark, Rule
-from ratekit.algorithms.merging import MERGE, is_over, merge_mark, moved
+from ratekit.algorithms import CHECK, FORCE, GIVE, MERGE, SHADOW, SPEND, Mark, Rule
 from ratekit.stores.naming import Canonical, Space
 from ratekit.stores.protocol import Ask, Seens
 
@@ -68,9 +67,9 @@ class Debt:
 
     def drop(self, now: int) -> int:
         """Let go of what no longer counts: how many units that were."""
-        gone = sum([point.cost for point in self.points if is_over(self.rule, now, point.mark)])
+        gone = sum([point.cost for point in self.points if self.rule.is_over(point.mark, now)])
         if gone:
-            self.points = [point for point in self.points if not is_over(self.rule, now, point.mark)]
+            self.points = [point for point in self.points if not self.rule.is_over(point.mark, now)]
         return gone
 
     def give(self, cost: int, mark: Mark) -> None:
@@ -154,7 +153,7 @@ class Debts:
                 if debt is None:
                     self.dropped += ask.cost
                 else:
-                    mark = merge_mark(mine.rule, answer.now, seen) if own else None
+                    mark = mine.rule.merge_mark(answer.now, seen) if own else None
                     self.dropped += debt.add(ask.cost, answer.now, mark)
             elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
                 owed.give(ask.cost, ask.mark)
@@ -172,7 +171,7 @@ class Debts:
             del self._debts[space, identity]
             self.dropped += debt.drop(now)
             rule = debt.rule
-            asks += [Ask(rule, space, identity, MERGE, point.cost, moved(rule, point.mark, shift)) for point in debt.points]
+            asks += [Ask(rule, space, identity, MERGE, point.cost, rule.moved(point.mark, shift)) for point in debt.points]
         self.out += sum([ask.cost for ask in asks])
         return asks
 

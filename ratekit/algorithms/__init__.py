@@ -11,7 +11,7 @@ from typing import Final
 
 from ratekit.algorithms.calendar import CalendarQuota
 from ratekit.algorithms.fixed_window import FixedWindow
-from ratekit.algorithms.rule import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Mark, Rule
+from ratekit.algorithms.rule import CHECK, FORCE, GIVE, LOOK, MERGE, SHADOW, SPEND, Mark, Rule
 from ratekit.algorithms.sliding_counter import SlidingCounter
 from ratekit.algorithms.sliding_window import SlidingWindow
 from ratekit.algorithms.token_bucket import TokenBucket
@@ -32,4 +32,4 @@ def rule_of(limit: Limit) -> Rule:
     return ALGORITHMS[limit.algorithm](limit)
 
 
-__all__ = ["ALGORITHMS", "CHECK", "FORCE", "GIVE", "LOOK", "SHADOW", "SPEND", "Mark", "Rule", "rule_of"]
+__all__ = ["ALGORITHMS", "CHECK", "FORCE", "GIVE", "LOOK", "MERGE", "SHADOW", "SPEND", "Mark", "Rule", "rule_of"]

@@ -45,6 +45,17 @@ rules.calendar = {
     end
   end,
 
+  -- A charge made elsewhere. The mark: its instant (us).
+  merge = function(p, key, at)
+    local ms, start = floor(p.now / 1000), nil
+    for i = 7, p.many do
+      if p[i] <= ms then start = p[i] end
+    end
+    if not start or ms >= p[p.many] or floor(at / 1000) < start then return end
+    p.used = min(1099511627775, p.used + p[5])
+    call('SET', key, digits(p.used), 'PXAT', digits(p.ends))
+  end,
+
   keep = function() end,
 
   seen = function(p, out, n)

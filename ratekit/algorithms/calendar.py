@@ -105,6 +105,27 @@ class CalendarQuota:
         """The end of the charged month, in microseconds of the store's clock."""
         return now + seen[2], 0
 
+    def merge(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """Into the present month, if the instant is in it."""
+        now, at = now + self.shift, mark[0] + self.shift
+        starts = _starts(self._calendar, now // 1000)
+        if at // 1000 < starts[BACK]:
+            return state
+        used = 0 if state is None or state[0] * 1000 <= now else state[1]
+        return starts[BACK + 1], min(FULL, used + cost)
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """The instant."""
+        return now, 0
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by a clock that is `shift` ahead."""
+        return mark[0] + shift, 0
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether even the longest month is over."""
+        return mark[0] + self.limit.period <= now
+
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
         return cost, self.quota, *self._months

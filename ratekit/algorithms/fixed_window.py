@@ -104,6 +104,33 @@ class FixedWindow:
         """The end of the charged window, in milliseconds."""
         return (now + seen[2]) // 1000, 0
 
+    def merge(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
+        """
+        Into the window that is open, if the instant is within it; if none is open and the units' own is not over, that one is opened,
+        with its own end.
+        """
+        at, end = mark
+        now_ms = now // 1000
+        if state is not None and state // END_MS > now_ms:
+            ends, used = min(state // END_MS, now_ms + self.period), state & MASK
+            if at // 1000 < ends - self.period:
+                return state
+            return ends * END_MS | min(FULL, used + cost)
+        end = min(end, now_ms + self.period)
+        return end * END_MS | cost if end > now_ms else state
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """The instant, and the end of its window in milliseconds."""
+        return now, self.mark(now, seen)[0]
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by a clock that is `shift` ahead."""
+        return mark[0] + shift, (mark[1] * 1000 + shift) // 1000
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether the window is over."""
+        return mark[1] * 1000 <= now
+
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
         return cost, self.quota, self.period

@@ -18,9 +18,10 @@ CHECK: Final = 2  # refuse if it does not fit, charge nothing
 SHADOW: Final = 3  # refuse nothing, charge if it fits and nothing refused
 FORCE: Final = 4  # charge whether it fits or not
 GIVE: Final = 5  # give back what an earlier hit charged, into its own window only
+MERGE: Final = 7  # refuse nothing, charge what was admitted elsewhere, as of the instant at which it was (6 is a counter's command)
 
 Mark = tuple[int, int]
-"""Where a charge went: what `give` needs to find it again. Two integers of the rule's own."""
+"""Where a charge went: what `give` and `merge` need to find its place again. Two integers of the rule's own, for each of them."""
 
 Charge = Callable[[dict[Any, Any], Any, Any, int, int], Any]
 """
@@ -94,6 +95,25 @@ class Rule(Protocol):
 
     def mark(self, now: int, seen: Seen) -> Mark:
         """Where a charge at `now` went, from what was seen of it."""
+        ...
+
+    def merge(self, state: Any, now: int, cost: int, mark: Mark) -> Any:
+        """
+        The state with a charge that was made elsewhere, as of the instant at which it was made. It never counts in a later window than
+        its own, nor for longer than it would have counted had it been charged at its instant.
+        """
+        ...
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """Where a charge at `now` is to be merged, from what was seen of it; times by the clock of whoever saw it."""
+        ...
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by another clock, which is `shift` microseconds ahead."""
+        ...
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether a merge of this mark would charge nothing any more; both by one clock."""
         ...
 
     def arguments(self, cost: int) -> tuple[int, ...]:

@@ -110,6 +110,33 @@ class SlidingCounter:
         """The start of the charged window."""
         return now - seen[1], 0
 
+    def merge(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """Into whichever of the two windows the instant is in; into a key that is as new with the units' own window."""
+        period = self.period
+        start, current, previous = self._rolled(state, now)
+        now = max(now, start)
+        at = min(mark[0], now)
+        if not current and not previous:
+            start = mark[1] if mark[1] <= at < mark[1] + period else at
+            if now - start < period:
+                return start, cost, 0
+            return (start + period, 0, min(cost, HEAVIEST)) if now - start < 2 * period else state
+        if at >= start:
+            return start, min(FULL, current + cost), previous
+        return (start, current, min(HEAVIEST, previous + cost)) if at >= start - period else state
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """The instant, and the start of its window."""
+        return now, self.mark(now, seen)[0]
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by a clock that is `shift` ahead."""
+        return mark[0] + shift, mark[1] + shift
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether the window after its own is over, too."""
+        return mark[0] + 2 * self.period <= now
+
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
         return cost, self.quota, self.period, self.unit, self.units

@@ -130,6 +130,39 @@ class SlidingWindow:
         """The time of the charged point."""
         return now + seen[4] - self.period, 0
 
+    def merge(self, state: State | None, now: int, cost: int, mark: Mark) -> State | None:
+        """A point at the instant (in cells: the cell of the instant), in the middle of the log where that is its place, until it has left."""
+        at = min(mark[0], now)
+        if at <= max(now, now if state is None else state[0][-1]) - self.period:
+            return state
+        if state is None:
+            return array("q", (at - self.period, at)), array("q", (0, cost))
+        times, totals = state
+        base = self._base(times, max(now, times[-1]))
+        cost = min(cost, FULL - (totals[-1] - totals[base]))
+        point = bisect_right(times, at, base + 1)
+        if point > base + 1 and times[point - 1] // self.cell == at // self.cell:
+            point -= 1
+            times[point] = at
+        elif point == len(times) or times[point] // self.cell != at // self.cell:
+            times.insert(point, at)
+            totals.insert(point, totals[point - 1])
+        for later in range(point, len(totals)):
+            totals[later] += cost
+        return state
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """The instant."""
+        return now, 0
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by a clock that is `shift` ahead."""
+        return mark[0] + shift, 0
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether the point has left."""
+        return mark[0] + self.period <= now
+
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""
         return cost, self.quota, self.period, self.cell

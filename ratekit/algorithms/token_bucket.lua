@@ -87,6 +87,18 @@ rules.token_bucket = {
     save(p, key)
   end,
 
+  -- A charge made elsewhere. The mark: when the bucket is full after it (us, N-ths).
+  merge = function(p, key, mark, mark_rest)
+    local whole, rest = mark - p.now, mark_rest
+    if whole < 0 then return end
+    if whole > p[8] or (whole == p[8] and rest > p[9]) then whole, rest = p[8], p[9] end
+    if whole == 0 and rest == 0 then return end
+    p.whole, p.rest = p.whole + whole, p.rest + rest
+    if p.rest >= p[6] then p.whole, p.rest = p.whole + 1, p.rest - p[6] end
+    if p.whole >= CENTURY then p.whole, p.rest = CENTURY, 0 end
+    save(p, key)
+  end,
+
   -- What a slower rate wrote is paid back at this one from now on. The other way round a refusal would make somebody wait longer.
   keep = function(p, key)
     if not quicker(p) then return revive(key, 0, p.now + p.left) end

@@ -126,6 +126,26 @@ class TokenBucket:
         """Where the charge ended: the instant at which the bucket is full after it."""
         return divmod((now + seen[1]) * self.quota + seen[2], self.quota)
 
+    def merge(self, state: int | None, now: int, cost: int, mark: Mark) -> int | None:
+        """
+        The debt that is left of the units: their time to refill, but no more than what is left until the bucket is full in which they
+        were admitted. In all, capped as any forced debt is.
+        """
+        owed = min(cost * self.period, mark[0] * self.quota + mark[1] - now * self.quota)
+        return self._state(now, min(self.most, self._debt(state, now) + owed)) if owed > 0 else state
+
+    def merge_mark(self, now: int, seen: Seen) -> Mark:
+        """Where the charge ended."""
+        return self.mark(now, seen)
+
+    def moved(self, mark: Mark, shift: int) -> Mark:
+        """A mark of a merge by a clock that is `shift` ahead."""
+        return mark[0] + shift, mark[1]
+
+    def is_over(self, mark: Mark, now: int) -> bool:
+        """Whether the bucket is full again."""
+        return mark[0] + 1 <= now
+
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told, with the cost and the burst as times, so that it only adds and compares."""
         whole, rest = divmod(cost * self.period, self.quota)

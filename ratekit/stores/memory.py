@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
-from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, SHADOW, SPEND, Rule
-from ratekit.algorithms.merging import MERGE, merged
+from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, MERGE, SHADOW, SPEND, Rule
 from ratekit.decision import Decision, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.stores.counting import Cells, Command, Job
@@ -99,7 +98,7 @@ class MemoryStore:
                     state, seens[i] = ask.rule.step(place.state, now, ask.cost, FORCE)
                     tables.save(place, state)
                 elif ask.mode in (GIVE, MERGE):
-                    settle = partial(merged, ask.rule) if ask.mode == MERGE else ask.rule.give
+                    settle = ask.rule.merge if ask.mode == MERGE else ask.rule.give
                     here = tables.place(place.table, ask.identity, now)  # a hit may bring several charges into one key
                     state = settle(here.state, now, ask.cost, ask.mark)
                     tables.save(here, state)

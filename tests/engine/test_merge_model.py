@@ -17,7 +17,6 @@ import pytest
 
 from ratekit import Limit
 from ratekit.algorithms import LOOK, SPEND, rule_of
-from ratekit.algorithms.merging import merged
 from ratekit.debts import Debts
 from ratekit.guard import PACE, Fault, Guard
 from ratekit.stores.naming import Space
@@ -136,7 +135,7 @@ class Model:
         process, store, paid = world.processes[who], copy.deepcopy(world.store), world.paid
         guard, units = copy.copy(process.guard), world.units_paid
         for ask in process.sent if runs else ():
-            store = merged(self.rule, store, world.now, ask.cost, ask.mark)
+            store = self.rule.merge(store, world.now, ask.cost, ask.mark)
             paid += (ask.mark[0],) * ask.cost
             units += ask.cost
         if not world.up:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratekit import Limit
-from ratekit.algorithms import FORCE, LOOK, SPEND, rule_of
-from ratekit.algorithms.merging import MERGE, is_over, merge_mark, merged, moved
+from ratekit.algorithms import FORCE, LOOK, MERGE, SPEND, rule_of
 from ratekit.decision import Figures
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import plan_of
@@ -40,14 +39,14 @@ def used(rule, state, now):
 
 def charged(rule, state, now, cost):
     state, seen = rule.step(state, now, cost, FORCE)
-    return state, merge_mark(rule, now, seen)
+    return state, rule.merge_mark(now, seen)
 
 
 @every
 def test_merged_at_once_it_is_what_a_hit_would_have_been(text):
     rule, now = rule_of(Limit.parse(text)), 10**15
     hit, mark = charged(rule, None, now, 4)
-    assert merged(rule, None, now, 4, mark) == hit
+    assert rule.merge(None, now, 4, mark) == hit
 
 
 @every
@@ -56,10 +55,10 @@ def test_merged_late_into_a_fresh_key_it_counts_as_long_as_the_hit_would_have_co
     rule, now = rule_of(Limit.parse(text)), 10**15
     hit, mark = charged(rule, None, now, 4)
     then = now + int(later * SECOND)
-    state = merged(rule, None, then, 4, mark)
+    state = rule.merge(None, then, 4, mark)
     for at in range(then, then + 400 * SECOND, 500 * MS):
         assert used(rule, state, at) == used(rule, hit, at)
-    assert is_over(rule, then, mark) <= (state is None)
+    assert rule.is_over(mark, then) <= (state is None)
 
 
 @every
@@ -69,7 +68,7 @@ def test_merged_into_what_was_charged_since_it_never_counts_in_a_later_window(te
     for later in range(1, 130):
         then = now + later * SECOND
         mine, _ = charged(rule, None, then, 3)
-        state = merged(rule, mine, then + 1, 4, mark)
+        state = rule.merge(mine, then + 1, 4, mark)
         end = now + (121 if rule.limit.algorithm == "sliding_counter" else 61) * SECOND
         if then < end:
             assert used(rule, state, then + 1) <= 7
@@ -82,16 +81,16 @@ def test_a_fixed_window_that_was_opened_after_the_charge_is_left_alone():
     rule, now = rule_of(Limit.parse("10/minute fixed_window")), 10**15
     _, mark = charged(rule, None, now, 4)
     later, _ = charged(rule, None, now + SECOND, 3)
-    assert merged(rule, later, now + 2 * SECOND, 4, mark) == later
+    assert rule.merge(later, now + 2 * SECOND, 4, mark) == later
     _, mark = charged(rule, None, now + SECOND, 4)
-    assert used(rule, merged(rule, later, now + 2 * SECOND, 4, mark), now + 2 * SECOND) == 7
+    assert used(rule, rule.merge(later, now + 2 * SECOND, 4, mark), now + 2 * SECOND) == 7
 
 
 def test_a_point_of_a_sliding_window_takes_its_place_among_the_others_and_leaves_in_its_time():
     rule, now = rule_of(Limit.parse("10/minute")), 10**15
     state, _ = charged(rule, None, now, 1)
     state, _ = charged(rule, state, now + 20 * SECOND, 2)
-    state = merged(rule, state, now + 30 * SECOND, 4, (now + 10 * SECOND, 0))
+    state = rule.merge(state, now + 30 * SECOND, 4, (now + 10 * SECOND, 0))
     left = [used(rule, state, now + seconds * SECOND) for seconds in (30, 59, 60, 69, 70, 79, 80)]
     assert left == [7, 7, 6, 6, 2, 2, 0]
 
@@ -100,8 +99,8 @@ def test_of_a_token_bucket_only_what_is_still_owed_is_charged():
     rule, now = rule_of(Limit.parse("60/minute burst 10")), 10**15
     _, mark = charged(rule, None, now, 6)
     busy, _ = charged(rule, None, now + 4 * SECOND, 5)
-    assert used(rule, merged(rule, busy, now + 4 * SECOND, 6, mark), now + 4 * SECOND) == 7
-    assert merged(rule, busy, now + 6 * SECOND, 6, mark) == busy
+    assert used(rule, rule.merge(busy, now + 4 * SECOND, 6, mark), now + 4 * SECOND) == 7
+    assert rule.merge(busy, now + 6 * SECOND, 6, mark) == busy
 
 
 def test_a_forced_debt_is_capped_at_a_century_when_it_is_merged_too():
@@ -110,7 +109,7 @@ def test_a_forced_debt_is_capped_at_a_century_when_it_is_merged_too():
     for _ in range(2):
         state, mark = charged(rule, state, now, 30_000)
     for _ in range(3):
-        state = merged(rule, state, now, 30_000, mark)
+        state = rule.merge(state, now, 30_000, mark)
     assert rule.expiry(state) - now <= 36_525 * 86_400 * SECOND
 
 
@@ -118,8 +117,8 @@ def test_a_calendars_charge_counts_in_its_own_month_alone():
     rule = rule_of(Limit.parse("10 per calendar month"))
     now = 1_900_000_000 * SECOND
     state, mark = charged(rule, None, now, 4)
-    assert merged(rule, None, now + 1, 4, mark) == state
-    assert merged(rule, None, now + 40 * 86_400 * SECOND, 4, mark) is None
+    assert rule.merge(None, now + 1, 4, mark) == state
+    assert rule.merge(None, now + 40 * 86_400 * SECOND, 4, mark) is None
 
 
 @every
@@ -128,7 +127,7 @@ def test_a_calendars_charge_counts_in_its_own_month_alone():
 def test_a_mark_by_another_clock_says_the_same_there_and_is_never_later(text, shift, later):
     rule, now = rule_of(Limit.parse(text)), 10**15
     _, mark = charged(rule, None, now, 4)
-    here, there = merged(rule, None, now + later, 4, mark), merged(rule, None, now + later + shift, 4, moved(rule, mark, shift))
+    here, there = rule.merge(None, now + later, 4, mark), rule.merge(None, now + later + shift, 4, rule.moved(mark, shift))
     assert used(rule, there, now + later + shift) <= used(rule, here, now + later)
     if rule.limit.algorithm != "fixed_window" or not shift % MS:
         assert used(rule, there, now + later + shift) == used(rule, here, now + later)
@@ -161,6 +160,6 @@ def test_the_lua_of_every_rule_merges_as_its_python_does(redis_server, text, his
             for here, there in zip(python.seen, lua.seen, strict=True):
                 assert Figures(*rule.read(cost, here)) == Figures(*rule.read(cost, there))
             if mode in (SPEND, FORCE) and python.seen[0][0]:
-                marks.append(merge_mark(rule, python.now, python.seen[0]))
+                marks.append(rule.merge_mark(python.now, python.seen[0]))
     finally:
         remote.close()

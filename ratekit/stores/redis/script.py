@@ -16,8 +16,7 @@ from importlib import resources
 from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
-from ratekit.algorithms import ALGORITHMS, SPEND, Mark, Rule
-from ratekit.algorithms.merging import MERGE
+from ratekit.algorithms import ALGORITHMS, MERGE, SPEND, Mark, Rule
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
@@ -41,9 +40,7 @@ Clock = Callable[[], int]
 """Microseconds since 1970, for tests."""
 
 Rules = frozenset[str]
-"""The names of the rules that a script is to know; MERGES among them if it is to know how each brings in what was charged elsewhere."""
-
-MERGES: Final = "merges"
+"""The names of the rules that a script is to know."""
 
 
 class Script(NamedTuple):
@@ -86,13 +83,8 @@ def script_for(rules: Rules) -> Script:
     """The script that knows these rules."""
     here, twins = resources.files("ratekit.stores.redis"), resources.files("ratekit.algorithms")
     # Each rule in a block of its own, so that its locals are its own.
-    parts = ("", "_merge") if MERGES in rules else ("",)
-    blocks = [
-        "do\n" + "".join([(twins / f"{name}{part}.lua").read_text("utf-8") for part in parts]) + "end"
-        for name in ALGORITHMS
-        if name in rules
-    ]
-    if kinds := sorted(rules.difference(ALGORITHMS, (MERGES,))):
+    blocks = [f"do\n{(twins / f'{name}.lua').read_text('utf-8')}end" for name in ALGORITHMS if name in rules]
+    if kinds := sorted(rules.difference(ALGORITHMS)):
         counters = resources.files("ratekit.counters")
         blocks += [(counters / "common.lua").read_text("utf-8")]
         blocks += [f"do\n{(counters / f'{kind}.lua').read_text('utf-8')}end" for kind in kinds]
@@ -106,8 +98,6 @@ def label_of(asked: tuple[tuple[Rule, int, int, Mark], ...]) -> Label:
     rows = [[rule.limit.algorithm, mode, *mark, *rule.arguments(cost)] for rule, mode, cost, mark in asked]
     facts = tuple([Fact(rule.limit, rule.read, cost, 1 + rule.width) for rule, _, cost, _ in asked])
     rules = frozenset(rule.limit.algorithm for rule, _, _, _ in asked)
-    if any(mode == MERGE for _, mode, _, _ in asked):
-        rules |= {MERGES}
     return Label(json.dumps(rows, separators=(",", ":")), len(rows), sum([fact.width for fact in facts]), rules, facts)
 
 
