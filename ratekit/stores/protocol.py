@@ -67,7 +67,7 @@ AsyncCompiledMany = Callable[[Sequence[Canonical], int], Awaitable[list[Decision
 class Store(Protocol):
     """
     State for threads. `remote` says whether a hit is a trip that may fail; then `budget` is the seconds that one may take, None
-    the store's own. A remote store whose `merges` is true also understands the mode MERGE (`ratekit.algorithms.merging`).
+    the store's own. A remote store whose `merges` is true also understands the mode MERGE.
     """
 
     remote: bool
