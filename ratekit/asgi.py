@@ -12,14 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
-from ratekit.asgi_charge import Settling
-from ratekit.asgi_counting import CountingMiddleware
-from ratekit.asgi_routes import MIDDLEWARE
-from ratekit.asgi_telling import TellingVisit
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Refused
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
-from ratekit.gate import OnOutage
+from ratekit.guarded.gate import OnOutage
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.http.plan import UNMISTAKABLE, by_address
 from ratekit.http.refusals import told_one
@@ -28,8 +24,12 @@ from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit
 from ratekit.policy import Match, Policy, matcher_of
 from ratekit.request import Request
-from ratekit.startup import started
 from ratekit.stores.protocol import AsyncStore
+from ratekit.web.asgi_charge import Settling
+from ratekit.web.asgi_counting import CountingMiddleware
+from ratekit.web.asgi_routes import MIDDLEWARE
+from ratekit.web.asgi_telling import TellingVisit
+from ratekit.web.startup import started
 
 __all__ = ["CountingMiddleware", "RateLimitMiddleware"]
 

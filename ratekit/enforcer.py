@@ -14,7 +14,7 @@ from ratekit import metered, metering
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
-from ratekit.gate import Gate, OnOutage, answered_to, refused_by
+from ratekit.guarded.gate import Gate, OnOutage, answered_to, refused_by
 from ratekit.http.fields import Lines, lines_of
 from ratekit.http.hashing import hasher, partition_of
 from ratekit.http.headers import DEFAULT, Headers, headers_of
@@ -25,7 +25,7 @@ from ratekit.http.refusals import told, told_one
 from ratekit.http.verdict import AWAY, BROKEN, asks_of_claims, unauthorized
 from ratekit.http.visit import Visit
 from ratekit.keys import Proxies
-from ratekit.leased_async import AsyncLeasedStore
+from ratekit.leases.store_async import AsyncLeasedStore
 from ratekit.limit import Limit
 from ratekit.limiter import open_or_take
 from ratekit.policy import Policy

@@ -23,24 +23,24 @@ except ImportError as error:
     raise MissingExtra("ratekit.fastapi", error.name or "starlette", "fastapi") from None
 
 from ratekit.asgi import routed_path
-from ratekit.asgi_routes import calls, label_of, name_of, place_of
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer
-from ratekit.gate import OnOutage, check_budget, check_outage
+from ratekit.guarded.gate import OnOutage, check_budget, check_outage
+from ratekit.guarded.part import check_share
 from ratekit.http.plan import prepare
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import VISIT, Visit
 from ratekit.keys import Key, Proxies
-from ratekit.leasing import check_lease
+from ratekit.leases.leasing import check_lease
 from ratekit.limit import Limit
-from ratekit.openapi import document
-from ratekit.part import check_share
 from ratekit.policy import Match, Policy, Test
 from ratekit.request import Request
 from ratekit.routes import Standing
-from ratekit.startup import check
 from ratekit.stores.protocol import AsyncStore
+from ratekit.web.asgi_routes import calls, label_of, name_of, place_of
+from ratekit.web.openapi import document
+from ratekit.web.startup import check
 
 __all__ = ["RateLimit", "Undecided", "check", "document"]
 

@@ -20,14 +20,14 @@ from ratekit.decision import Decision
 from ratekit.denials import check_deny_cache
 from ratekit.errors import ConfigurationError, RateKitWarning
 from ratekit.explanation import Explanation, explained
-from ratekit.gate import OnOutage, check_budget, check_outage
 from ratekit.guard import Health
-from ratekit.guards import guarded
-from ratekit.leased import LeasedStore
-from ratekit.leased_async import AsyncLeasedStore
-from ratekit.leasing import check_lease
+from ratekit.guarded.gate import OnOutage, check_budget, check_outage
+from ratekit.guarded.guards import guarded
+from ratekit.guarded.part import check_share
+from ratekit.leases.leasing import check_lease
+from ratekit.leases.store import LeasedStore
+from ratekit.leases.store_async import AsyncLeasedStore
 from ratekit.limit import MOST, Limit, limits_of
-from ratekit.part import check_share
 from ratekit.pending import Pending
 from ratekit.reservation import AsyncReservation, Reservation
 from ratekit.stores.memory import AsyncMemoryStore

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ratekit import metering
-from ratekit.circuit import circuits
 from ratekit.errors import MissingExtra
+from ratekit.guarded.circuit import circuits
 from ratekit.metering import BOUNDS, Tally
 from ratekit.stores.memory import monotonic
 

@@ -10,10 +10,9 @@ through as they are. Threads and gevent alike.
 from collections.abc import Callable, Iterable, Sequence
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Refused
-from ratekit.gate import OnOutage
+from ratekit.guarded.gate import OnOutage
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.http.verdict import refusal_of
 from ratekit.http.visit import Visit
@@ -21,8 +20,9 @@ from ratekit.limit import Limit
 from ratekit.policy import Policy
 from ratekit.request import Request
 from ratekit.stores.protocol import Store
-from ratekit.wsgi_calls import answered, answered_own, answered_with, request_of
-from ratekit.wsgi_counting import CountingMiddleware
+from ratekit.web.asgi_routes import MIDDLEWARE
+from ratekit.web.wsgi_calls import answered, answered_own, answered_with, request_of
+from ratekit.web.wsgi_counting import CountingMiddleware
 
 __all__ = ["CountingMiddleware", "RateLimitMiddleware"]
 

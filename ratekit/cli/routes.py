@@ -14,7 +14,7 @@ from rich.table import Table
 from ratekit.cli.common import ERR, OUT, Json, plainly, print_json, printable
 from ratekit.errors import ConfigurationError
 from ratekit.routes import Coverage, Held
-from ratekit.startup import report_on
+from ratekit.web.startup import report_on
 
 Target = Annotated[
     str, typer.Argument(metavar="MODULE:APP", help="The application, as its server is given it.", show_default=False)

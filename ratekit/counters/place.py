@@ -8,8 +8,8 @@ tells counters from limits and from each other.
 from typing import Any
 
 from ratekit.errors import ConfigurationError
-from ratekit.gate import check_budget, probe_under
-from ratekit.guards import GUARDED, guarded
+from ratekit.guarded.gate import check_budget, probe_under
+from ratekit.guarded.guards import GUARDED, guarded
 from ratekit.stores.naming import LONG, Identity, Space, canonical, head_of
 from ratekit.stores.url import open_async_store, open_store
 

@@ -16,8 +16,8 @@ from ratekit.django.decorator import label_of
 from ratekit.django.settings import Settings
 from ratekit.policy import Policy
 from ratekit.routes import Coverage, Endpoint, Standing, coverage
-from ratekit.startup import told
 from ratekit.stores.off import said_off
+from ratekit.web.startup import told
 
 MIDDLEWARE: Final = ("ratekit.django.RateLimitMiddleware", "ratekit.django.middleware.RateLimitMiddleware")
 """The spellings of the middleware in settings.MIDDLEWARE."""

@@ -22,6 +22,6 @@ from ratekit.flask.counting import Counting
 from ratekit.flask.decorator import exempt, rate_limit
 from ratekit.flask.extension import RateLimits
 from ratekit.flask.site import RateLimited
-from ratekit.startup import check
+from ratekit.web.startup import check
 
 __all__ = ["Counting", "RateLimited", "RateLimits", "check", "exempt", "rate_limit"]

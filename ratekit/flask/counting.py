@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, request, request_started
 
 from ratekit.errors import ConfigurationError
-from ratekit.wsgi_counting import ROUTE, CountingMiddleware
+from ratekit.web.wsgi_counting import ROUTE, CountingMiddleware
 
 EXTENSION = "ratekit counting"
 

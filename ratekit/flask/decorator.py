@@ -10,10 +10,10 @@ from flask import Blueprint, current_app, has_request_context, request
 
 from ratekit.errors import ConfigurationError
 from ratekit.flask.site import ASKED
-from ratekit.flask_routes import EXEMPT, EXTENSION, MARKS, Mark, label_of
 from ratekit.keys import Key
 from ratekit.limit import Limit, limits_of
 from ratekit.policy import Match, Policy, Test
+from ratekit.web.flask_routes import EXEMPT, EXTENSION, MARKS, Mark, label_of
 
 T = TypeVar("T")
 

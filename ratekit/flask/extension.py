@@ -10,14 +10,14 @@ from flask import Flask
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError
 from ratekit.flask.site import Site
-from ratekit.flask_routes import EXTENSION
-from ratekit.gate import OnOutage
+from ratekit.guarded.gate import OnOutage
 from ratekit.http.headers import DEFAULT, Headers
 from ratekit.limit import Limit
 from ratekit.policy import Match, Policy
 from ratekit.request import Request
 from ratekit.stores.protocol import Store
-from ratekit.wsgi_calls import INSIDE
+from ratekit.web.flask_routes import EXTENSION
+from ratekit.web.wsgi_calls import INSIDE
 
 Limits = str | Limit | Sequence[str | Limit]
 OnRefused = Callable[[Request, Decision], Any]

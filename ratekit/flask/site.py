@@ -10,10 +10,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, after_this_request, has_request_context, request
 from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptions
 
-from ratekit.asgi_routes import MIDDLEWARE
 from ratekit.decision import Decision
 from ratekit.enforcer import LATER, Enforcer, Refused
-from ratekit.flask_routes import Mark, Marked, marked
 from ratekit.http.owed import Response as Seen
 from ratekit.http.problem import Answer
 from ratekit.http.verdict import refusal_of
@@ -21,8 +19,10 @@ from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit, limits_of
 from ratekit.policy import Match, Policy, matcher_of
 from ratekit.request import Request
-from ratekit.startup import check
-from ratekit.wsgi_calls import answered, answered_with, request_of
+from ratekit.web.asgi_routes import MIDDLEWARE
+from ratekit.web.flask_routes import Mark, Marked, marked
+from ratekit.web.startup import check
+from ratekit.web.wsgi_calls import answered, answered_with, request_of
 
 ASKED: Final = "ratekit.asked"
 """Where the environ keeps which marks were asked, so that a view which is called in another way asks by itself."""

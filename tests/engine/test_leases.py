@@ -21,8 +21,8 @@ from ratekit import AsyncLimiter, ConfigurationError, Limit, Limiter
 from ratekit.algorithms import LOOK, SPEND
 from ratekit.asgi import RateLimitMiddleware
 from ratekit.errors import RateKitWarning
-from ratekit.leasing import check_lease, marked, terms_of
-from ratekit.lender import HOT, MOST_KEYS, Lender
+from ratekit.leases.leasing import check_lease, marked, terms_of
+from ratekit.leases.lender import HOT, MOST_KEYS, Lender
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import plan_of
 from ratekit.stores.protocol import asks_of, decisions_of

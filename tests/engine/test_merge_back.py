@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from ratekit import ConfigurationError, Limit, Limiter
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND
-from ratekit.circuit import Circuit
-from ratekit.debts import KEYS, Debts
 from ratekit.decision import decide
-from ratekit.gate import Gate, decided_instead, forgotten
-from ratekit.part import part_of
+from ratekit.guarded.circuit import Circuit
+from ratekit.guarded.debts import KEYS, Debts
+from ratekit.guarded.gate import Gate, decided_instead, forgotten
+from ratekit.guarded.part import part_of
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import plan_of
 from ratekit.stores.protocol import asks_of, decisions_of

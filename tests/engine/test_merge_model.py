@@ -17,8 +17,8 @@ import pytest
 
 from ratekit import Limit
 from ratekit.algorithms import LOOK, SPEND, rule_of
-from ratekit.debts import Debts
 from ratekit.guard import PACE, Fault, Guard
+from ratekit.guarded.debts import Debts
 from ratekit.stores.naming import Space
 from ratekit.stores.protocol import Ask, Seens
 

@@ -15,7 +15,7 @@ import pytest
 import servers
 
 from ratekit import Limiter, Policy
-from ratekit.circuit import circuit_of
+from ratekit.guarded.circuit import circuit_of
 from ratekit.stores.redis import RedisStore
 from ratekit.wsgi import RateLimitMiddleware
 

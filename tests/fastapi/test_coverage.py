@@ -18,8 +18,8 @@ from ratekit.asgi import RateLimitMiddleware
 from ratekit.errors import RateKitWarning
 from ratekit.fastapi import RateLimit, check
 from ratekit.routes import Endpoint, Placed, Standing, coverage
-from ratekit.startup import report_on
 from ratekit.stores import AsyncMemoryStore
+from ratekit.web.startup import report_on
 
 
 def told(app, **options):

@@ -8,7 +8,7 @@ import doors
 import pytest
 import servers
 
-from ratekit.circuit import circuits
+from ratekit.guarded.circuit import circuits
 from ratekit.stores.naming import plan_of
 from ratekit.stores.slots import slot_in
 

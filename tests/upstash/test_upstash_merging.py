@@ -7,7 +7,7 @@ import pytest
 import servers
 from upstash.running import upstash
 
-from ratekit.circuit import circuit_of
+from ratekit.guarded.circuit import circuit_of
 
 
 @pytest.mark.parametrize("kind", doors.UPSTASH)

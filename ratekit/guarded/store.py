@@ -1,16 +1,22 @@
 """
-Guarded, for event loops: `guarded.py`, awaited.
+Guarded: a remote store with a budget, a circuit, a memory of what it refused, and an answer for when it is away; for threads.
+
+The state machine is `guard.py`, the memory `denials.py`; both are pure. Here is the shell that gives them a clock, a lock and a
+background. A request never waits for a connection that is known to be gone, and never pays for a probe.
 """
 
-import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from ratekit.algorithms import SPEND
-from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import (
+from ratekit.guard import Health
+from ratekit.guarded.circuit import circuit_of
+from ratekit.guarded.gate import (
     MERGING,
     Gate,
     OnOutage,
@@ -23,24 +29,23 @@ from ratekit.gate import (
     probing,
     together_at,
 )
-from ratekit.guard import Health
-from ratekit.part import check_share
+from ratekit.guarded.part import check_share
 from ratekit.stores.counting import Command, Job
-from ratekit.stores.memory import monotonic
+from ratekit.stores.memory import monotonic, nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, AsyncStore, Seens, async_many_of
+from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
 
-CONNECTING: Final = 5.0
-"""Seconds that the first connection may take, before there are any requests."""
+MOMENT: Final = 0.05
+"""Seconds in which a hit that found the store away is decided and noted."""
 
 
-class AsyncGuardedStore:
-    """A remote store for event loops, guarded: `GuardedStore`, awaited."""
+class GuardedStore:
+    """A remote store for threads, guarded."""
 
     remote = True
 
     def __init__(
-        self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
+        self, store: Store, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
     ) -> None:
         check_budget(budget)
         check_outage(on_outage)
@@ -52,22 +57,23 @@ class AsyncGuardedStore:
         self._share = fallback_share
         self._circuit = circuit_of(store)
         self._gates: dict[Plan, Gate] = {}
-        self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._prober: threading.Thread | None = None
+        self._closed = False
 
-    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
+    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
         gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage, share=self._share)
-        remote = self._store.compile(plan, self._budget if budget is None else budget)
-        knows, refuse = gate.denials.knows, gate.denials.refuse
+        remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
 
-        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+        def hit(identity: Canonical, cost: int, mode: int) -> Decision:
             sent = clock()
-            if mode == SPEND and knows(identity) and (refusal := refuse(identity, cost, sent)) is not None:
+            refusal = refuse(identity, cost, sent) if mode == SPEND else None
+            if refusal is not None:
                 return refusal
             if ticket := guard.ticket:
                 try:
-                    decision = await remote(identity, cost, mode)
+                    decision = remote(identity, cost, mode)
                 except StoreError as error:
                     circuit.failed(error, ticket)
                 else:
@@ -80,19 +86,23 @@ class AsyncGuardedStore:
 
         return hit
 
-    def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
+    def spender(self, plan: Plan, otherwise: Spend) -> Spend:
+        """The shortest way to what is known to be refused, for a plan that has been compiled."""
+        return self._gates[plan].denials.spender(otherwise, nanoseconds(self._circuit.clock))
+
+    def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
         """`compile` for many identities at once: what is not known to be refused is one trip. For a plan that has been compiled."""
         circuit, gate = self._circuit, self._gates[plan]
-        remote = async_many_of(self._store, plan, self._budget if budget is None else budget)
+        remote = many_of(self._store, plan, self._budget if budget is None else budget)
 
-        async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+        def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
             sent = circuit.clock()
             answers = gate.refused(identities, cost, sent)
             asked = [i for i in range(len(identities)) if i not in answers]
             ticket = circuit.guard.ticket
             if asked and ticket:
                 try:
-                    decisions = await remote([identities[i] for i in asked], cost)
+                    decisions = remote([identities[i] for i in asked], cost)
                 except StoreError as error:
                     circuit.failed(error, ticket)
                 else:
@@ -107,11 +117,11 @@ class AsyncGuardedStore:
 
         return hit_many
 
-    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
         if ticket := self._circuit.guard.ticket:
             try:
-                answer = await self._store.decide(asks, self._budget if budget is None else budget)
+                answer = self._store.decide(asks, self._budget if budget is None else budget)
             except StoreError as error:
                 self._circuit.failed(error, ticket)
             else:
@@ -133,39 +143,28 @@ class AsyncGuardedStore:
         """What stands before this store for a plan that has been compiled."""
         return self._gates[plan]
 
-    def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
+    def with_outage(self, on_outage: OnOutage) -> "GuardedStore":
         """The same store and circuit under another outage policy."""
-        return AsyncGuardedStore(
+        return GuardedStore(
             self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache, fallback_share=self._share
         )
 
-    async def open(self) -> None:
-        """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
-        ticket = self._circuit.guard.ticket
-        try:
-            await probing(self._store)(self._circuit.probe_asks, CONNECTING)
-        except StoreError as error:
-            self._circuit.failed(error, ticket)
-            self._watch()
-            if error.fault == "refused":
-                raise
-
-    async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
         """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
-        return await self._count(self._counting.count, key, command)
+        return self._count(self._counting.count, key, command)
 
-    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
         """`count` for many keys."""
-        answers: list[Any] = await self._count(self._counting.count_many, jobs)
+        answers: list[Any] = self._count(self._counting.count_many, jobs)
         return answers
 
-    async def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
+    def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
         ticket = self._circuit.guard.ticket
         if not ticket:
             self._watch()
             raise left_alone()
         try:
-            answer = await ask(*words, self._budget)
+            answer = ask(*words, self._budget)
         except StoreError as error:
             self._circuit.failed(error, ticket)
             self._watch()
@@ -174,10 +173,10 @@ class AsyncGuardedStore:
             self._circuit.succeeded(ticket)
         return answer
 
-    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
         try:
-            await self._store.forget(spaces, identity)
+            self._store.forget(spaces, identity)
         finally:  # what failed may have happened all the same
             forgotten(self._circuit, spaces, identity)
 
@@ -185,45 +184,48 @@ class AsyncGuardedStore:
         """How things stand with the store."""
         return self._circuit.guard.health(monotonic())
 
-    async def aclose(self) -> None:
+    def hold(self) -> bool:
+        """A guarded store is its limiter's own."""
+        return False
+
+    def close(self) -> None:
         """Let go of the store."""
-        prober = self._probers.pop(asyncio.get_running_loop(), None)
-        if prober is not None:
-            prober.cancel()
-        await self._store.aclose()
+        self._closed = True
+        self._store.close()
 
     def _watch(self) -> None:
-        """See to it that somebody probes, on this event loop."""
-        loop = asyncio.get_running_loop()
-        if not self._circuit.guard.ticket and loop not in self._probers:
-            prober = self._probers[loop] = loop.create_task(self._probe())
-            prober.add_done_callback(lambda _: self._probers.pop(loop, None))
+        """See to it that somebody probes, also in a child that was forked meanwhile."""
+        if not self._circuit.guard.ticket and not (self._prober and self._prober.is_alive()):
+            self._prober = threading.Thread(target=self._probe, name="ratekit-probe", daemon=True)
+            with suppress(RuntimeError):  # there can be no more threads just now
+                self._prober.start()
 
-    async def _probe(self) -> None:
-        while not self._circuit.guard.ticket:
-            await self._look()
-            await self._merge()
+    def _probe(self) -> None:
+        while not self._circuit.guard.ticket and not self._closed:
+            self._look()
+            for _ in range(2):  # once more for a hit that was just being decided here
+                self._merge()
+                time.sleep(MOMENT)
 
-    async def _look(self) -> None:
+    def _look(self) -> None:
         """Send probes until the store is back."""
         circuit, ask = self._circuit, probing(self._store)
-        while not circuit.guard.ticket:
+        while not circuit.guard.ticket and not self._closed:
+            time.sleep(circuit.pause())
             if number := circuit.probe():
                 try:
-                    answer = await ask(circuit.probe_asks, self._budget)
+                    answer = ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:
                     circuit.probed(number, None, answer)
-            else:
-                await asyncio.sleep(circuit.pause())
 
-    async def _merge(self) -> None:
+    def _merge(self) -> None:
         """Charge the store what was admitted in its absence: once, whatever comes of it."""
         circuit, most = self._circuit, together_at(self._store)
-        while (ticket := circuit.guard.ticket) and (asks := circuit.due(most)):
+        while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due(most)):
             try:
-                answer = await self._store.decide(asks, MERGING)
+                answer = self._store.decide(asks, MERGING)
             except StoreError as error:
                 circuit.unpaid(asks)
                 circuit.failed(error, ticket)

@@ -14,7 +14,7 @@ from ratekit.http.owed import status_of
 from ratekit.http.refusals import REFUSALS, Refusal
 from ratekit.keys import Proxies, network_of
 from ratekit.stores.protocol import Store
-from ratekit.wsgi_calls import request_of
+from ratekit.web.wsgi_calls import request_of
 
 ROUTE: Final = "ratekit.route"
 """Where `environ` keeps the template of the route, for whoever knows it: Flask's does, by `ratekit.flask.Counting`."""

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ratekit.gate import OnOutage
 from ratekit.guard import Health
-from ratekit.guarded_async import AsyncGuardedStore
-from ratekit.guarded_shards import Guards, ShardGate
+from ratekit.guarded.gate import OnOutage
+from ratekit.guarded.shards import Guards, ShardGate
+from ratekit.guarded.store_async import AsyncGuardedStore
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens

@@ -15,11 +15,11 @@ from weakref import WeakSet
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
-from ratekit.gate import Gate, OnOutage
 from ratekit.guard import Health
-from ratekit.guarded import GuardedStore
-from ratekit.leasing import marked, terms_of, too_little
-from ratekit.lender import TICKS, Job, Lender
+from ratekit.guarded.gate import Gate, OnOutage
+from ratekit.guarded.store import GuardedStore
+from ratekit.leases.leasing import marked, terms_of, too_little
+from ratekit.leases.lender import TICKS, Job, Lender
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 

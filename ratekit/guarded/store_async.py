@@ -1,21 +1,17 @@
 """
-Guarded: a remote store with a budget, a circuit, a memory of what it refused, and an answer for when it is away; for threads.
-
-The state machine is `guard.py`, the memory `denials.py`; both are pure. Here is the shell that gives them a clock, a lock and a
-background. A request never waits for a connection that is known to be gone, and never pays for a probe.
+Guarded, for event loops: `store.py`, awaited.
 """
 
-import threading
-import time
+import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from ratekit.algorithms import SPEND
-from ratekit.circuit import circuit_of
 from ratekit.decision import Decision
 from ratekit.errors import StoreError
-from ratekit.gate import (
+from ratekit.guard import Health
+from ratekit.guarded.circuit import circuit_of
+from ratekit.guarded.gate import (
     MERGING,
     Gate,
     OnOutage,
@@ -28,24 +24,23 @@ from ratekit.gate import (
     probing,
     together_at,
 )
-from ratekit.guard import Health
-from ratekit.part import check_share
+from ratekit.guarded.part import check_share
 from ratekit.stores.counting import Command, Job
-from ratekit.stores.memory import monotonic, nanoseconds
+from ratekit.stores.memory import monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
-from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
+from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, AsyncStore, Seens, async_many_of
 
-MOMENT: Final = 0.05
-"""Seconds in which a hit that found the store away is decided and noted."""
+CONNECTING: Final = 5.0
+"""Seconds that the first connection may take, before there are any requests."""
 
 
-class GuardedStore:
-    """A remote store for threads, guarded."""
+class AsyncGuardedStore:
+    """A remote store for event loops, guarded: `GuardedStore`, awaited."""
 
     remote = True
 
     def __init__(
-        self, store: Store, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
+        self, store: AsyncStore, *, budget: float | None, on_outage: OnOutage, deny_cache: float, fallback_share: float = 1
     ) -> None:
         check_budget(budget)
         check_outage(on_outage)
@@ -57,23 +52,22 @@ class GuardedStore:
         self._share = fallback_share
         self._circuit = circuit_of(store)
         self._gates: dict[Plan, Gate] = {}
-        self._prober: threading.Thread | None = None
-        self._closed = False
+        self._probers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
 
-    def compile(self, plan: Plan, budget: float | None = None) -> Compiled:
+    def compile(self, plan: Plan, budget: float | None = None) -> AsyncCompiled:
         """A function that hits every limit of `plan` at once, and always answers within the budget."""
         circuit, guard, clock = self._circuit, self._circuit.guard, self._circuit.clock
         gate = self._gates[plan] = Gate(circuit, plan, deny_cache=self._deny_cache, on_outage=self._on_outage, share=self._share)
-        remote, refuse = self._store.compile(plan, self._budget if budget is None else budget), gate.denials.refuse
+        remote = self._store.compile(plan, self._budget if budget is None else budget)
+        knows, refuse = gate.denials.knows, gate.denials.refuse
 
-        def hit(identity: Canonical, cost: int, mode: int) -> Decision:
+        async def hit(identity: Canonical, cost: int, mode: int) -> Decision:
             sent = clock()
-            refusal = refuse(identity, cost, sent) if mode == SPEND else None
-            if refusal is not None:
+            if mode == SPEND and knows(identity) and (refusal := refuse(identity, cost, sent)) is not None:
                 return refusal
             if ticket := guard.ticket:
                 try:
-                    decision = remote(identity, cost, mode)
+                    decision = await remote(identity, cost, mode)
                 except StoreError as error:
                     circuit.failed(error, ticket)
                 else:
@@ -86,23 +80,19 @@ class GuardedStore:
 
         return hit
 
-    def spender(self, plan: Plan, otherwise: Spend) -> Spend:
-        """The shortest way to what is known to be refused, for a plan that has been compiled."""
-        return self._gates[plan].denials.spender(otherwise, nanoseconds(self._circuit.clock))
-
-    def compile_many(self, plan: Plan, budget: float | None = None) -> CompiledMany:
+    def compile_many(self, plan: Plan, budget: float | None = None) -> AsyncCompiledMany:
         """`compile` for many identities at once: what is not known to be refused is one trip. For a plan that has been compiled."""
         circuit, gate = self._circuit, self._gates[plan]
-        remote = many_of(self._store, plan, self._budget if budget is None else budget)
+        remote = async_many_of(self._store, plan, self._budget if budget is None else budget)
 
-        def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
+        async def hit_many(identities: Sequence[Canonical], cost: int) -> list[Decision]:
             sent = circuit.clock()
             answers = gate.refused(identities, cost, sent)
             asked = [i for i in range(len(identities)) if i not in answers]
             ticket = circuit.guard.ticket
             if asked and ticket:
                 try:
-                    decisions = remote([identities[i] for i in asked], cost)
+                    decisions = await remote([identities[i] for i in asked], cost)
                 except StoreError as error:
                     circuit.failed(error, ticket)
                 else:
@@ -117,11 +107,11 @@ class GuardedStore:
 
         return hit_many
 
-    def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
+    async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
         if ticket := self._circuit.guard.ticket:
             try:
-                answer = self._store.decide(asks, self._budget if budget is None else budget)
+                answer = await self._store.decide(asks, self._budget if budget is None else budget)
             except StoreError as error:
                 self._circuit.failed(error, ticket)
             else:
@@ -143,28 +133,39 @@ class GuardedStore:
         """What stands before this store for a plan that has been compiled."""
         return self._gates[plan]
 
-    def with_outage(self, on_outage: OnOutage) -> "GuardedStore":
+    def with_outage(self, on_outage: OnOutage) -> "AsyncGuardedStore":
         """The same store and circuit under another outage policy."""
-        return GuardedStore(
+        return AsyncGuardedStore(
             self._store, budget=self._budget, on_outage=on_outage, deny_cache=self._deny_cache, fallback_share=self._share
         )
 
-    def count(self, key: str, command: Command, budget: float | None = None) -> Any:
-        """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
-        return self._count(self._counting.count, key, command)
+    async def open(self) -> None:
+        """Connect ahead of the first request; raises StoreError when credentials or permissions are wrong."""
+        ticket = self._circuit.guard.ticket
+        try:
+            await probing(self._store)(self._circuit.probe_asks, CONNECTING)
+        except StoreError as error:
+            self._circuit.failed(error, ticket)
+            self._watch()
+            if error.fault == "refused":
+                raise
 
-    def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
+    async def count(self, key: str, command: Command, budget: float | None = None) -> Any:
+        """What a counter's command on a key answers. Raises StoreError: nothing else can count in the store's place."""
+        return await self._count(self._counting.count, key, command)
+
+    async def count_many(self, jobs: Sequence[Job], budget: float | None = None) -> list[Any]:
         """`count` for many keys."""
-        answers: list[Any] = self._count(self._counting.count_many, jobs)
+        answers: list[Any] = await self._count(self._counting.count_many, jobs)
         return answers
 
-    def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
+    async def _count(self, ask: Callable[..., Any], *words: Any) -> Any:
         ticket = self._circuit.guard.ticket
         if not ticket:
             self._watch()
             raise left_alone()
         try:
-            answer = ask(*words, self._budget)
+            answer = await ask(*words, self._budget)
         except StoreError as error:
             self._circuit.failed(error, ticket)
             self._watch()
@@ -173,10 +174,10 @@ class GuardedStore:
             self._circuit.succeeded(ticket)
         return answer
 
-    def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
+    async def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
         try:
-            self._store.forget(spaces, identity)
+            await self._store.forget(spaces, identity)
         finally:  # what failed may have happened all the same
             forgotten(self._circuit, spaces, identity)
 
@@ -184,48 +185,45 @@ class GuardedStore:
         """How things stand with the store."""
         return self._circuit.guard.health(monotonic())
 
-    def hold(self) -> bool:
-        """A guarded store is its limiter's own."""
-        return False
-
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of the store."""
-        self._closed = True
-        self._store.close()
+        prober = self._probers.pop(asyncio.get_running_loop(), None)
+        if prober is not None:
+            prober.cancel()
+        await self._store.aclose()
 
     def _watch(self) -> None:
-        """See to it that somebody probes, also in a child that was forked meanwhile."""
-        if not self._circuit.guard.ticket and not (self._prober and self._prober.is_alive()):
-            self._prober = threading.Thread(target=self._probe, name="ratekit-probe", daemon=True)
-            with suppress(RuntimeError):  # there can be no more threads just now
-                self._prober.start()
+        """See to it that somebody probes, on this event loop."""
+        loop = asyncio.get_running_loop()
+        if not self._circuit.guard.ticket and loop not in self._probers:
+            prober = self._probers[loop] = loop.create_task(self._probe())
+            prober.add_done_callback(lambda _: self._probers.pop(loop, None))
 
-    def _probe(self) -> None:
-        while not self._circuit.guard.ticket and not self._closed:
-            self._look()
-            for _ in range(2):  # once more for a hit that was just being decided here
-                self._merge()
-                time.sleep(MOMENT)
+    async def _probe(self) -> None:
+        while not self._circuit.guard.ticket:
+            await self._look()
+            await self._merge()
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Send probes until the store is back."""
         circuit, ask = self._circuit, probing(self._store)
-        while not circuit.guard.ticket and not self._closed:
-            time.sleep(circuit.pause())
+        while not circuit.guard.ticket:
             if number := circuit.probe():
                 try:
-                    answer = ask(circuit.probe_asks, self._budget)
+                    answer = await ask(circuit.probe_asks, self._budget)
                 except StoreError as error:
                     circuit.probed(number, error)
                 else:
                     circuit.probed(number, None, answer)
+            else:
+                await asyncio.sleep(circuit.pause())
 
-    def _merge(self) -> None:
+    async def _merge(self) -> None:
         """Charge the store what was admitted in its absence: once, whatever comes of it."""
         circuit, most = self._circuit, together_at(self._store)
-        while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due(most)):
+        while (ticket := circuit.guard.ticket) and (asks := circuit.due(most)):
             try:
-                answer = self._store.decide(asks, MERGING)
+                answer = await self._store.decide(asks, MERGING)
             except StoreError as error:
                 circuit.unpaid(asks)
                 circuit.failed(error, ticket)

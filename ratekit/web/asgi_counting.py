@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 
-from ratekit.asgi_routes import place_of
 from ratekit.counters.served import Served, refused_by
 from ratekit.counters.traffic import Traffic
 from ratekit.http.owed import SWITCHED, status_of
@@ -17,6 +16,7 @@ from ratekit.http.refusals import REFUSALS, Refusal
 from ratekit.keys import Proxies, network_of
 from ratekit.request import Request
 from ratekit.stores.protocol import Store
+from ratekit.web.asgi_routes import place_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -1,19 +1,19 @@
 """
 Gate: what stands between a limiter and a remote store: what it was refused and last saw, and what is said when the store is away.
-No I/O: the shells in `guarded.py` and `guarded_async.py` make the trips.
+No I/O: the shells in `store.py` and `store_async.py` make the trips.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, get_args
 
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, rule_of
-from ratekit.circuit import HALF, Circuit, Known
-from ratekit.debts import TOGETHER
 from ratekit.decision import Decision, Figures, decide, settled
 from ratekit.denials import Denials
 from ratekit.errors import ConfigurationError, StoreUnavailable
+from ratekit.guarded.circuit import HALF, Circuit, Known
+from ratekit.guarded.debts import TOGETHER
+from ratekit.guarded.part import part_of
 from ratekit.limit import MOST, Limit
-from ratekit.part import part_of
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.off import all_new
 from ratekit.stores.protocol import Ask, Seens, asks_of, decisions_of

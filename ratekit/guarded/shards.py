@@ -1,7 +1,7 @@
 """
 Guarded shards: a store of several servers, each with a circuit of its own, so that keys on healthy ones never fall back; for threads.
 
-Each shard is guarded as a store by itself (`guarded.py`), and what is asked goes to the guard of the shard that it is for.
+Each shard is guarded as a store by itself (`store.py`), and what is asked goes to the guard of the shard that it is for.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from typing import Any
 
 from ratekit.decision import Decision
 from ratekit.denials import Denials
-from ratekit.gate import Gate, OnOutage, check_budget, check_outage
 from ratekit.guard import Health
-from ratekit.guarded import GuardedStore
+from ratekit.guarded.gate import Gate, OnOutage, check_budget, check_outage
+from ratekit.guarded.store import GuardedStore
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.memory import monotonic
 from ratekit.stores.naming import Canonical, Plan, Space

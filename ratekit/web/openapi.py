@@ -5,9 +5,9 @@ OpenAPI: the 429 that limits add to a FastAPI application's operations, with its
 from collections.abc import Callable
 from typing import Any, Final
 
-from ratekit.asgi_routes import read
 from ratekit.errors import ConfigurationError
 from ratekit.routes import coverage
+from ratekit.web.asgi_routes import read
 
 NAME: Final = "RateLimitExceeded"
 

@@ -7,14 +7,14 @@ import os
 import sys
 from typing import Any, Final
 
-from ratekit.asgi_routes import read
 from ratekit.errors import ConfigurationError
-from ratekit.flask_routes import flask_in
-from ratekit.flask_routes import read as read_flask
-from ratekit.openapi import document
 from ratekit.policy import Match
 from ratekit.routes import Coverage, coverage
 from ratekit.stores.off import said_off
+from ratekit.web.asgi_routes import read
+from ratekit.web.flask_routes import flask_in
+from ratekit.web.flask_routes import read as read_flask
+from ratekit.web.openapi import document
 from ratekit.workers import workers
 
 log: Final = logging.getLogger("ratekit")

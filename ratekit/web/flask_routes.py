@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ratekit.asgi_routes import MIDDLEWARE, Seen
 from ratekit.errors import ConfigurationError
 from ratekit.keys import Key
 from ratekit.limit import Limit
 from ratekit.policy import Match, Policy, Test
 from ratekit.routes import Endpoint, Placed, Standing
+from ratekit.web.asgi_routes import MIDDLEWARE, Seen
 
 MARKS: Final = "__ratekit_marks__"
 """Where a view, a class or a blueprint keeps its marks: a list, which its wrappers share."""

@@ -4,10 +4,10 @@ Guards: a remote store with what it is guarded by: one circuit, or one for each 
 
 from typing import Any, Final
 
-from ratekit.guarded import GuardedStore
-from ratekit.guarded_async import AsyncGuardedStore
-from ratekit.guarded_shards import GuardedShards
-from ratekit.guarded_shards_async import AsyncGuardedShards
+from ratekit.guarded.shards import GuardedShards
+from ratekit.guarded.shards_async import AsyncGuardedShards
+from ratekit.guarded.store import GuardedStore
+from ratekit.guarded.store_async import AsyncGuardedStore
 
 GUARDED: Final = (GuardedStore, AsyncGuardedStore, GuardedShards, AsyncGuardedShards)
 

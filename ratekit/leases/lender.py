@@ -16,7 +16,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from ratekit.decision import Decision, Seen, Told, decide
-from ratekit.leasing import LEAST, Terms, given_back, marked
+from ratekit.leases.leasing import LEAST, Terms, given_back, marked
 from ratekit.stores.latch import Latch
 from ratekit.stores.naming import Canonical
 from ratekit.stores.protocol import Ask, Seens, decisions_of

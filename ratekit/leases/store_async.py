@@ -1,5 +1,5 @@
 """
-Leased, for event loops: `leased.py`, awaited.
+Leased, for event loops: `store.py`, awaited.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from typing import Final
 
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision
-from ratekit.gate import Gate, OnOutage
 from ratekit.guard import Health
-from ratekit.guarded_async import AsyncGuardedStore
-from ratekit.leasing import marked, terms_of, too_little
-from ratekit.lender import TICKS, Job, Lender
+from ratekit.guarded.gate import Gate, OnOutage
+from ratekit.guarded.store_async import AsyncGuardedStore
+from ratekit.leases.leasing import marked, terms_of, too_little
+from ratekit.leases.lender import TICKS, Job, Lender
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from ratekit.algorithms import LOOK, Rule
-from ratekit.debts import TOGETHER, Debts
 from ratekit.decision import Seen
 from ratekit.errors import StoreError
 from ratekit.guard import Change, Fault, Guard
+from ratekit.guarded.debts import TOGETHER, Debts
 from ratekit.stores.memory import Clock, MemoryStore, monotonic
 from ratekit.stores.naming import Canonical, Space
 from ratekit.stores.protocol import Ask, Seens
 
 if TYPE_CHECKING:
-    from ratekit.gate import Gate
+    from ratekit.guarded.gate import Gate
 
 HALF: Final = 5_000
 """Keys whose last known state is kept for the local fallback, per limiter: these at least, and at most as many older ones."""
