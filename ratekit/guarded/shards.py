@@ -4,6 +4,7 @@ Guarded shards: a store of several servers, each with a circuit of its own, so t
 Each shard is guarded as a store by itself (`store.py`), and what is asked goes to the guard of the shard that it is for.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,13 +33,15 @@ class Guards:
         self._probes: Sequence[Ask] = ()
         self._plans: dict[Plan, float | None] = {}
         self._made: dict[Any, tuple[Any, dict[Plan, Any]]] = {}
+        self._lock = threading.Lock()  # whoever makes or drops guards; who finds one made needs none
         self.of(store.shard_of(0))
 
     def add(self, plan: Plan, budget: float | None) -> Callable[[Any], Any]:
         """From now on every guard knows a plan; from a shard to its hit."""
-        self._plans[plan] = budget
-        for guard, hits in self._made.values():
-            hits[plan] = guard.compile(plan, budget)
+        with self._lock:
+            self._plans[plan] = budget
+            for guard, hits in self._made.values():
+                hits[plan] = guard.compile(plan, budget)
         return lambda shard: self._known(shard)[1][plan]
 
     def of(self, shard: Any) -> Any:
@@ -52,9 +55,10 @@ class Guards:
 
     def probe_with(self, asks: Sequence[Ask]) -> None:
         """What is asked to see whether a shard is back, where no plan says it."""
-        self._probes = asks
-        for guard in self.all:
-            guard.probe_with(asks)
+        with self._lock:
+            self._probes = asks
+            for guard, _ in self._made.values():
+                guard.probe_with(asks)
 
     @property
     def all(self) -> list[Any]:
@@ -73,14 +77,18 @@ class Guards:
         )
 
     def _known(self, shard: Any) -> tuple[Any, dict[Plan, Any]]:
-        known = self._made.get(shard)
-        if known is None:
-            self._drop()
-            guard = self._guard(shard, **self.how)
-            hits = {plan: guard.compile(plan, budget) for plan, budget in self._plans.items()}
-            known = self._made[shard] = guard, hits
-            guard.probe_with(self._probes)
-        return known
+        return self._made.get(shard) or self._make(shard)
+
+    def _make(self, shard: Any) -> tuple[Any, dict[Plan, Any]]:
+        with self._lock:
+            known = self._made.get(shard)
+            if known is None:
+                self._drop()
+                guard = self._guard(shard, **self.how)
+                hits = {plan: guard.compile(plan, budget) for plan, budget in self._plans.items()}
+                guard.probe_with(self._probes)
+                known = self._made[shard] = guard, hits
+            return known
 
     def _drop(self) -> None:
         """Let go of shards that are no more, and well: nothing waits to be brought back to them."""

@@ -1,5 +1,5 @@
 """
-Guarded shards, for event loops: `guarded_shards.py`, awaited.
+Guarded shards, for event loops: `shards.py`, awaited.
 """
 
 import asyncio

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ADAPTERS = {
-    "ratekit.asgi": ["asgi.py", "asgi_routes.py"],
+    "ratekit.asgi": ["asgi.py", "web/asgi_telling.py", "web/asgi_charge.py", "web/asgi_routes.py"],
     "ratekit.fastapi": ["fastapi.py"],
-    "ratekit.wsgi": ["wsgi.py", "wsgi_calls.py"],
+    "ratekit.wsgi": ["wsgi.py", "web/wsgi_calls.py"],
     "ratekit.flask": ["flask"],
     "ratekit.django": ["django"],
     "ratekit.drf": ["drf.py"],

@@ -80,8 +80,8 @@ class Slots(Generic[S]):
             shard = of[crc_hqx(f"{begins}{escaped(identity)}".encode(), 0) % SLOTS]
             there = made.get(shard)
             if there is None:
-                for gone in [other for other in made if other not in self.shards]:
-                    del made[gone]
+                for gone in [other for other in [*made] if other not in self.shards]:
+                    made.pop(gone, None)  # another thread may have
                 there = made[shard] = make(shard)
             return there(identity, cost, mode)
 
