@@ -31,6 +31,8 @@ class Asking:
                 self.bad += answer.bad
                 self.admitted[answer.source] += answer.status == 200
             await asyncio.sleep(0.05)
+        for client in self.clients:
+            client.close()
 
 
 async def flaps(full: bool) -> list[Figure]:

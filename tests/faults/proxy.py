@@ -55,6 +55,8 @@ class Proxy:
 
     async def __aexit__(self, *_) -> None:
         self._server.close()
+        for _ in range(3):  # whoever was let in just now is served, so that its end closes its connection
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -4,7 +4,6 @@ Opening: a connection for threads on its way, in a thread of its own, so that no
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,10 +20,10 @@ HOPE: Final = 1.0
 class Opening:
     """A connection on its way, in a thread of its own: whoever asked waits until the deadline, the next one gets it then."""
 
-    def __init__(self, connect: Callable[[], Any], idle: "deque[Socket]", late: "list[Opening]") -> None:
+    def __init__(self, connect: Callable[[], Any], keep: Callable[[Socket], None], late: "list[Opening]") -> None:
         self._since = time.monotonic()
         self._connect = connect
-        self._idle = idle
+        self._keep = keep
         self._late = late
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -63,7 +62,7 @@ class Opening:
             fault = error if isinstance(error, FAULTS) else redis.exceptions.ConnectionError(str(error))
         with self._lock:
             if socket is not None and self._given_up:
-                self._idle.append(socket)
+                self._keep(socket)
             else:
                 self._socket, self._error = socket, fault
             self._done.set()

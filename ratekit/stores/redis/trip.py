@@ -55,6 +55,7 @@ class Trips:
         self.traffic = Traffic()
         self._idle: deque[Socket] = deque()
         self._late: list[Opening] = []
+        self._closed = False
         self._begin()
 
     def _begin(self) -> None:
@@ -97,9 +98,20 @@ class Trips:
         return _answered(self._exchange(command, time.monotonic() + patience))
 
     def close(self) -> None:
-        """Close what is idle; what is under way is closed when it is found idle and nobody uses it."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close what is idle; what is under way is closed when it is over."""
+        self._closed = True
+        self._drain()
+
+    def _keep(self, socket: Socket) -> None:
+        """A connection that the next trip may have."""
+        self._idle.append(socket)
+        if self._closed:
+            self._drain()
+
+    def _drain(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def _queue(self, parcels: Sequence[Parcel]) -> Rider | None:
         """A place among those who wait; None for who leads at once."""
@@ -189,7 +201,7 @@ class Trips:
         if demoted(reply) and not self._form.stays:
             socket.close()
         else:
-            self._idle.append(socket)
+            self._keep(socket)
         return reply
 
     def _take(self, deadline: float) -> Socket:
@@ -208,7 +220,7 @@ class Trips:
             opening = self._late.pop()
             if opening.taken_up():
                 return opening
-        return Opening(self._connect, self._idle, self._late)
+        return Opening(self._connect, self._keep, self._late)
 
 
 def _answered(reply: Any) -> Any:
