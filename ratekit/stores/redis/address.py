@@ -49,12 +49,17 @@ def connector(target: Any) -> Callable[[], Any]:
     else:
         new = partial(_to_master, sentinels)
 
-    def connect() -> Any:
-        connection = new()
-        connection.connect()
-        return connection
+    return lambda: connected(new())
 
-    return connect
+
+def connected(connection: Any) -> Any:
+    """A connection of redis-py's, connected; closed where that fails."""
+    try:
+        connection.connect()
+    except BaseException:
+        connection.disconnect()
+        raise
+    return connection
 
 
 def async_connector(target: Any) -> Callable[[], Awaitable[Any]]:
@@ -65,15 +70,19 @@ def async_connector(target: Any) -> Callable[[], Awaitable[Any]]:
 
     async def connect() -> Any:
         async with asyncio.timeout(PATIENCE):
-            connection = await _to_master_async(sentinels) if sentinels else new()
-            try:
-                await connection.connect()
-            except BaseException:  # refused, too late or cancelled: half a connection is closed, too
-                await connection.disconnect(nowait=True)
-                raise
-        return connection
+            return await async_connected(await _to_master_async(sentinels) if sentinels else new())
 
     return connect
+
+
+async def async_connected(connection: Any) -> Any:
+    """A connection of redis-py's, connected; closed where it is refused, too late or cancelled."""
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
 
 
 def patience_of(target: Any) -> float:

@@ -15,7 +15,7 @@ import redis.cluster
 import redis.connection
 
 from ratekit.errors import ConfigurationError
-from ratekit.stores.redis.address import PATIENCE
+from ratekit.stores.redis.address import PATIENCE, async_connected, connected
 
 Address = tuple[str, int]
 """Host and port."""
@@ -61,12 +61,7 @@ def opener(seeds: Seeds, address: Address, patience: float = PATIENCE) -> Callab
     kind: Any = redis.SSLConnection if seeds.secure else redis.Connection
     options = _options(seeds, address, patience)
 
-    def connect() -> Any:
-        connection = kind(**options)
-        connection.connect()
-        return connection
-
-    return connect
+    return lambda: connected(kind(**options))
 
 
 def async_opener(seeds: Seeds, address: Address) -> Callable[[], Awaitable[Any]]:
@@ -76,13 +71,7 @@ def async_opener(seeds: Seeds, address: Address) -> Callable[[], Awaitable[Any]]
 
     async def connect() -> Any:
         async with asyncio.timeout(PATIENCE):
-            connection = kind(**options)
-            try:
-                await connection.connect()
-            except BaseException:  # refused, too late or cancelled: half a connection is closed, too
-                await connection.disconnect(nowait=True)
-                raise
-        return connection
+            return await async_connected(kind(**options))
 
     return connect
 
