@@ -18,6 +18,7 @@ class Way:
 
     def __init__(self, door):
         self.door = door
+        self._leased = []
 
     def __getattr__(self, kind):
         return partial(self.make, kind)
@@ -25,9 +26,17 @@ class Way:
     def make(self, kind, *words, **options):
         options = {"store": self.door.store, **PATIENT, **options}
         if isinstance(self.door, AsyncDoor):
-            made = getattr(ratekit.counters, f"Async{kind}")(*words, **options)
-            return Called(made, self.door.portal)
-        return getattr(ratekit.counters, kind)(*words, **options)
+            made = Called(getattr(ratekit.counters, f"Async{kind}")(*words, **options), self.door.portal)
+        else:
+            made = getattr(ratekit.counters, kind)(*words, **options)
+        if kind == "ConcurrencyLimiter":
+            self._leased.append(made)
+        return made
+
+    def close(self):
+        """Renew no lease any more: what the clock of one test renews ends others' by the real one."""
+        for made in self._leased:
+            made.aclose() if isinstance(made, Called) else made.close()
 
 
 class Called:

@@ -3,6 +3,7 @@ Counters count in a cluster as they do elsewhere: their own tests, over both sto
 """
 
 import inspect
+from contextlib import closing
 
 import doors
 import pytest
@@ -18,8 +19,8 @@ for module in (test_concurrency, test_counter, test_leaderboard, test_unique):
 @pytest.fixture(params=doors.CLUSTERS)
 def way(request, cluster, clock):
     cluster.wipe()
-    with doors.opened(request.param, cluster.url, clock) as door:
-        yield Way(door)
+    with doors.opened(request.param, cluster.url, clock) as door, closing(Way(door)) as way:
+        yield way
 
 
 @pytest.fixture
