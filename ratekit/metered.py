@@ -68,6 +68,14 @@ def _counted(tally: Tally, spend: Spend, limits: Sequence[Limit]) -> Spend:
             look(tally, decision)
         return decision
 
+    def weighed(identity: Any, cost: int = 1) -> Decision:
+        admitted["store"] += 1
+        decision = spend(identity, cost)
+        told = decision[4]
+        if len(told) == 2 and told[0][1] + told[0][2] >= edge:
+            look(tally, decision)
+        return decision
+
     def other(identity: Any, cost: int = 1) -> Decision:
         admitted["store"] += 1
         decision = spend(identity, cost)
@@ -75,7 +83,7 @@ def _counted(tally: Tally, spend: Spend, limits: Sequence[Limit]) -> Spend:
             look(tally, decision)
         return decision
 
-    return used if algorithm in ("sliding_window", "fixed_window") else other
+    return {"sliding_window": used, "fixed_window": used, "sliding_counter": weighed}.get(algorithm, other)
 
 
 def edge_of(limit: Limit) -> int:
