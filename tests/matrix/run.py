@@ -24,6 +24,7 @@ TOOLS = [
     "httpx>=0.28",
     "http-sf>=1.0",
     "uvicorn>=0.34",
+    "gunicorn>=23.0",
     "websockets>=14.0",
     "typer>=0.15",
     "rich>=13.9",
