@@ -34,6 +34,7 @@ async def down_at_start(full: bool) -> list[Figure]:
         count("not served before Redis came", 0 if alone else 1),
         milliseconds("longest decision without Redis", longest(alone, "took"), 5),
         seconds("joins after", joined, 1),
+        healthy(load.since(up + 1)),
     ]
 
 
@@ -62,6 +63,7 @@ async def killed(full: bool) -> list[Figure]:
         timely("decided elsewhere after that", sum(answer.source != "store" for answer in load.since(back))),
         timely("changes of state", health["changes"], 2),
         noted("the measuring process's own longest pause", pauses.longest * 1000, "ms"),
+        healthy(load.since(0, down) + load.since(back + 0.5)),
     ]
 
 
@@ -74,7 +76,7 @@ async def hung(full: bool) -> list[Figure]:
             Load(service.port, clients, 0.3) as load,
             Load(service.port, 1, 0.01, "/health") as other,
         ):
-            together = [Client(service.port, f"10.9.{i}.1") for i in range(150 if full else 10)]
+            together = [Client(service.port, f"10.9.{i}.1") for i in range(75 if full else 10)]
             await asyncio.gather(*(client.get() for client in together))
             await asyncio.sleep(2 if full else 0.5)
             async with Pauses() as pauses:
@@ -103,7 +105,13 @@ async def hung(full: bool) -> list[Figure]:
         timely("changes of state", health["changes"], 2),
         noted("the measuring process's own longest pause", pauses.longest * 1000, "ms"),
         noted("released at once", sum(a.took > 0.01 for a in away)),
+        healthy(load.since(0, stopped - BUDGET) + load.since(resumed + 0.5)),
     ]
+
+
+def healthy(answers: list[Answer]) -> Figure:
+    """The longest decision while Redis was well: how long this machine keeps the application from running without any fault."""
+    return noted("longest decision while Redis was well", longest(answers, "took") * 1000, "ms")
 
 
 def noticed(answers: list[Answer]) -> float:

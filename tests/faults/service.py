@@ -5,6 +5,7 @@ A service under test: the application of app.py in a process of its own, and raw
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -158,7 +159,8 @@ class Pauses:
 
 class Load:
     """
-    Clients that ask again and again while the block runs, `pace` seconds after each answer; for `most` seconds and no longer.
+    Clients that ask again and again while the block runs, on average `pace` seconds after each answer; for `most` seconds and no
+    longer. Each waits between half of that and one and a half, by dice: those who were answered together do not come back together.
     """
 
     def __init__(self, port: int, clients: int, pace: float = 0.05, path: str = "/", most: float = 150.0) -> None:
@@ -176,11 +178,11 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def _ask(self, client: Client, number: int) -> None:
-        end = time.perf_counter() + self._most
+        end, dice = time.perf_counter() + self._most, random.Random(number)
         await asyncio.sleep(self._pace * number / len(self._clients))
         while not self._stop and time.perf_counter() < end:
             self.answers.append(await client.get(self._path))
-            await asyncio.sleep(self._pace)
+            await asyncio.sleep(self._pace * dice.uniform(0.5, 1.5))
         client.close()
 
     def since(self, begin: float, end: float = float("inf")) -> list[Answer]:
