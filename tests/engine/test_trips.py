@@ -231,6 +231,27 @@ def test_cancelled_callers_leave_every_connection_whole(redis_url):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_who_gives_up_before_the_trip_takes_nobody_along(redis_url, turns):
+    async def main():
+        store = AsyncRedisStore(redis_url)
+        plan = plan_of([Limit.parse("1000/hour")], prefix="ratekit", name="gives up")
+        many, asks = store.compile_many(plan, 5.0), asks_of(plan, "ann", 1, SPEND)
+        await store.decide(asks, 5.0)
+        tasks = [asyncio.create_task(ask) for _ in range(20) for ask in (many(["bob", "cat"], 1), store.decide(asks, 5.0))]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[::4] + tasks[1::4]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [answer for answer in answers if isinstance(answer, StoreError)]
+        assert [len(answer) for answer in answers[2::4]] == [2] * 10
+        assert {len(answer.seen) for answer in answers[3::4]} == {1}
+        await store.aclose()
+
+    asyncio.run(main())
+
+
 def test_threads_share_a_store_and_are_admitted_exactly_the_quota(store):
     limiter = Limiter("500/hour", store=store, **PATIENT)
     admitted = []

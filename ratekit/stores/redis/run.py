@@ -32,6 +32,8 @@ class Run:
 
     def settle(self, reply: Sequence[int], at: int) -> None:
         """Answer everybody who still waits; the integers of this run begin at `at`."""
+        if not self.futures:  # everybody gave up before it was sent
+            return
         read = counts if self.label.counts else decisions
         if self.wants == "each":
             answers: Sequence[Any] = read(self.label, reply, at, self.hits)
