@@ -12,12 +12,14 @@ from ratekit.testing import doors
 from ratekit.testing.doors import PATIENT, AsyncDoor, Blocking
 from ratekit.testing.doors import SyncDoor as Door
 
-__all__ = ["CLUSTERS", "DOORS", "PATIENT", "UPSTASH", "WRITERS", "AsyncDoor", "Blocking", "Door", "opened"]
+__all__ = ["CLUSTERS", "DOORS", "PATIENT", "SENTINELS", "UPSTASH", "WRITERS", "AsyncDoor", "Blocking", "Door", "opened"]
 
 DOORS = ("memory", "redis", "async memory on asyncio", "async memory on trio", "async redis")
 WRITERS = ("single writer", "async single writer")
 CLUSTERS = ("redis cluster", "async redis cluster")
 """Ways in to a cluster of tests/topology."""
+SENTINELS = ("redis", "async redis")
+"""Ways in to what sentinels of tests/topology watch."""
 UPSTASH = ("upstash", "async upstash")
 """Ways in that need a REST server in front of Redis."""
 

@@ -87,6 +87,11 @@ class Watched:
         with self.nodes[0].client() as client:
             return len([key for key in client.info("replication") if key.startswith("slave")]) == 2
 
+    def wipe(self) -> None:
+        """The master is empty again."""
+        with self.master.client() as client:
+            client.flushall()
+
     def promoted(self, old: servers.RedisServer, seconds: float = 30.0) -> float:
         """Wait until the sentinels name another master that takes writes; the monotonic instant."""
 
