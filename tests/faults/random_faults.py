@@ -1,166 +1,28 @@
 """
-Faults at random, one after another and never for long, under load: a Redis behind a proxy, and sentinels with their three servers.
+Faults at random, one after another and never for long, under load: a Redis behind a proxy, sentinels with their three servers, a cluster
+of three masters and three replicas.
 
 Seeded: RATEKIT_FAULT_SEED chooses the faults, their order and how long each lasts. A place that can be hurt is an entry of PLACES: a
-context that gives its URL, its faults, and whether it is well; another one (a cluster) is one more entry.
+context that gives its URL, its faults, and whether it is well.
 """
 
 import asyncio
-import contextlib
 import os
 import random
-import signal
+import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import redis
 import servers
+from cluster_place import cluster
 from figures import Figure, count, noted, seconds, timely
-from injections import spoils
-from outages import PACES
-from proxy import Pace, Proxy
-from server_faults import TROUBLES, Trouble
+from places import Place, one_server, sentinels
 from service import Load, Service
-from topology.sentinels import SERVICE, Watched
 
+PLACES = {"one server": one_server, "sentinels": sentinels, "cluster": cluster}
 CALM = 0.4
 """Seconds between the end of one fault and the next."""
-
-Fault = Callable[[random.Random], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an application keeps its state: the URL, what can happen to it, and who says that it is well again."""
-
-    url: str
-    faults: dict[str, Fault]
-    well: Callable[[], bool]
-    nodes: Callable[[], list[servers.RedisServer]]
-
-
-@asynccontextmanager
-async def one_server() -> AsyncIterator[Place]:
-    """A Redis behind a proxy."""
-    with servers.RedisServer() as server:
-        async with Proxy(server.port) as proxy:
-            faults = {
-                "kill -9": lambda dice: killed(server, dice),
-                "SIGSTOP": lambda dice: stopped(server, dice),
-                "FLUSHALL": lambda dice: told(server, "FLUSHALL"),
-                "SCRIPT FLUSH": lambda dice: told(server, "SCRIPT", "FLUSH"),
-                "CLIENT KILL": lambda dice: told(server, "CLIENT", "KILL", "TYPE", "normal"),
-                "cut": lambda dice: cut(proxy, dice),
-                "slow": lambda dice: slow(proxy, dice),
-            }
-            for name, trouble in TROUBLES.items():
-                faults[name] = lambda dice, trouble=trouble: troubled(server, proxy, trouble, dice)
-            yield Place(proxy.url, faults, lambda: answers(server), lambda: [server])
-
-
-@asynccontextmanager
-async def sentinels() -> AsyncIterator[Place]:
-    """A master, two replicas and three sentinels."""
-    watched = await asyncio.to_thread(lambda: Watched().__enter__())
-    faults = {
-        "master kill -9": lambda dice: deposed(watched, dice, kill=True),
-        "master SIGSTOP": lambda dice: deposed(watched, dice, kill=False),
-        "SENTINEL FAILOVER": lambda dice: failed_over(watched),
-        "replica kill -9": lambda dice: killed(replica(watched, dice), dice),
-        "sentinel kill -9": lambda dice: killed(dice.choice(watched.sentinels), dice),
-        "FLUSHALL": lambda dice: told(watched.master, "FLUSHALL"),
-    }
-    try:
-        yield Place(watched.url, faults, lambda: led(watched), lambda: watched.nodes)
-    finally:
-        await asyncio.to_thread(watched.__exit__)
-
-
-PLACES = {"one server": one_server, "sentinels": sentinels}
-
-
-async def killed(server: servers.RedisServer, dice: random.Random) -> None:
-    server.stop()
-    await asyncio.sleep(dice.uniform(0, 1.5))
-    await asyncio.to_thread(server.start)
-
-
-async def stopped(server: servers.RedisServer, dice: random.Random) -> None:
-    server.process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(dice.uniform(0.02, 1.5))
-    server.process.send_signal(signal.SIGCONT)
-
-
-async def told(server: servers.RedisServer, *words: str) -> None:
-    with contextlib.suppress(redis.exceptions.RedisError), server.client() as client:
-        await asyncio.to_thread(client.execute_command, *words)
-
-
-async def cut(proxy: Proxy, dice: random.Random) -> None:
-    """A part of the replies is reset, ended, garbled, swallowed, cut."""
-    faults, share = spoils(dice.randrange(1000)), dice.uniform(0.05, 1)
-    proxy.spoil = lambda: next(faults) if dice.random() < share else None
-    await asyncio.sleep(dice.uniform(0.2, 1.5))
-    proxy.spoil = lambda: None
-
-
-async def slow(proxy: Proxy, dice: random.Random) -> None:
-    proxy.pace = dice.choice(list(PACES.values()))
-    await asyncio.sleep(dice.uniform(0.2, 1.5))
-    proxy.pace = Pace()
-
-
-async def troubled(server: servers.RedisServer, proxy: Proxy, trouble: Trouble, dice: random.Random) -> None:
-    with server.client(single_connection_client=True) as client:
-        await asyncio.to_thread(trouble.begin, client, proxy)
-        await asyncio.sleep(dice.uniform(0.1, 1))
-        await asyncio.to_thread(trouble.end, client, proxy)
-
-
-async def deposed(watched: Watched, dice: random.Random, *, kill: bool) -> None:
-    """The master dies or hangs until another is promoted, and comes back some time after that."""
-    old = watched.master
-    if kill:
-        old.stop()
-    else:
-        old.process.send_signal(signal.SIGSTOP)
-    await asyncio.to_thread(watched.promoted, old)
-    await asyncio.sleep(dice.uniform(0, 1))
-    if kill:
-        await asyncio.to_thread(old.start)
-    else:
-        old.process.send_signal(signal.SIGCONT)
-
-
-async def failed_over(watched: Watched) -> None:
-    old = watched.master
-    with contextlib.suppress(redis.exceptions.ResponseError), watched.sentinels[0].client() as client:  # one is under way
-        client.execute_command("SENTINEL", "FAILOVER", SERVICE)
-        await asyncio.to_thread(watched.promoted, old)
-
-
-def replica(watched: Watched, dice: random.Random) -> servers.RedisServer:
-    master = watched.master
-    return dice.choice([node for node in watched.nodes if node is not master])
-
-
-def answers(server: servers.RedisServer) -> bool:
-    with contextlib.suppress(redis.exceptions.RedisError), server.client() as client:
-        return bool(client.ping())
-    return False
-
-
-def led(watched: Watched) -> bool:
-    """Whether there is a master with both of its replicas, and the sentinels know all of each other."""
-    with contextlib.suppress(redis.exceptions.RedisError, StopIteration):
-        with watched.master.client() as client:
-            state = client.info("replication")
-        whole = state["role"] == "master" and state["connected_slaves"] == 2
-        return whole and all(answers(sentinel) for sentinel in watched.sentinels)
-    return False
 
 
 class Ordeal:
@@ -170,12 +32,16 @@ class Ordeal:
         self.name, self.place, self.service, self.load = name, place, service, load
         self.dice = random.Random(f"{seed} {name}")
         self.happened: Counter[str] = Counter()
-        self.not_well = 0
+        self.not_well = self.not_made = 0
 
     async def one(self, fault: str) -> None:
         """A fault from its beginning until the place is well again and some time after that."""
-        await self.place.faults[fault](self.dice)
         self.happened[fault] += 1
+        try:
+            await self.place.faults[fault](self.dice)
+        except (AssertionError, redis.exceptions.RedisError) as error:  # on a busy machine nobody may be elected in time
+            self.not_made += 1
+            sys.stderr.write(f"    {self.name}: {fault}: {error!r}\n")
         try:
             await asyncio.to_thread(servers.until, self.place.well, 40)
         except AssertionError:
@@ -204,7 +70,7 @@ class Ordeal:
         return used(self.service.process.pid)
 
     async def back(self, full: bool) -> float:
-        """Seconds until the circuit is closed: after so many faults it wants to see the store well for more than a minute."""
+        """Seconds until the circuit is closed: after so many faults it wants 300 good probes in a row, which are 75 s at least."""
         began = time.perf_counter()
         while (await self.service.health())["state"] != "closed" and time.perf_counter() < began + patience(full):
             await asyncio.sleep(0.1)
@@ -225,7 +91,8 @@ class Ordeal:
             "keys without a time to live": count("", sum(map(lasting, self.place.nodes()))),
             "did not come back": timely("", int(back >= patience(full))),
             "not well again itself": noted("", self.not_well),
-            "back after the last fault": seconds("", back, 110),
+            "faults that came to nothing": noted("", self.not_made),
+            "back after the last fault": seconds("", back, patience(full)),
             "faults": noted("", self.happened.total()),
             "kinds of them": noted("", len(self.happened)),
             "requests": noted("", len(self.load.answers)),
@@ -245,8 +112,8 @@ def _rest(figure: Figure) -> tuple[float, float, str, bool]:
 
 
 def patience(full: bool) -> float:
-    """Seconds that a circuit is given to close at the end; in short it need not."""
-    return 110 if full else 2
+    """Seconds that a circuit is given to close at the end, one late probe of a busy machine included; in short it need not."""
+    return 180 if full else 2
 
 
 def used(pid: int) -> tuple[float, float]:
