@@ -10,6 +10,8 @@ import os
 import random
 import sys
 import threading
+import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +25,7 @@ from ratekit import AsyncLimiter, Limit, Limiter, StoreError
 from ratekit.algorithms import SPEND
 from ratekit.stores import AsyncRedisStore, MemoryStore
 from ratekit.stores.naming import plan_of
+from ratekit.stores.slots import slot_of
 from ratekit.testing.doors import PATIENT
 
 LONG = os.environ.get("RATEKIT_LONG", "0") == "1"
@@ -126,24 +129,71 @@ def test_processes_on_redis(redis_url, limit, mix):
 
 
 @pytest.fixture(scope="module")
-def cluster_url():
+def cluster():
     """Three masters: each round's key is in a slot of its own."""
     with RedisCluster(replicas=0) as cluster:
-        yield cluster.url
+        yield cluster
 
 
 @every_mix
 @pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
-def test_threads_on_a_cluster(cluster_url, limit, mix):
-    with Limiter(limit, store=cluster_url, name=next(names), **PATIENT) as limiter:
+def test_processes_on_a_cluster(cluster, limit, mix):
+    check(by_processes(cluster.url, limit, mix, 10 * ROUNDS, CALLS), together=ROUNDS)
+
+
+@every_mix
+@pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
+def test_threads_on_a_cluster_while_the_key_moves_from_master_to_master(cluster, limit, mix):
+    name, moves = next(names), 0
+    with Limiter(limit, store=cluster.url, name=name, **PATIENT) as limiter:
+        rounds = []
+        for number in range(ROUNDS):
+            with moving(cluster, f"{{{name}:round {number}}}") as moved:
+                rounds.append(by_threads(limiter, f"round {number}", plans(mix, number), lambda: None))
+            moves += len(moved)
+    check([list(as_promised(calls)) for calls in rounds], together=ROUNDS)
+    assert moves >= ROUNDS
+
+
+@contextmanager
+def moving(cluster, tag):
+    """The slot of a hash tag moves on and on while the block runs; the masters that it came to."""
+    slot, came, ended, begun = slot_of(tag), [], threading.Event(), threading.Event()
+
+    def move():
+        here = cluster.home(tag)
+        while not ended.is_set():
+            there = cluster.masters[(cluster.masters.index(here) + 1) % 3]
+            cluster.begin(slot, here, there)
+            begun.set()
+            time.sleep(0.002)
+            while cluster.carry(slot, here, there):
+                pass
+            cluster.finish(slot, there)
+            came.append(here := there)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    begun.wait(20)
+    try:
+        yield came
+    finally:
+        ended.set()
+        mover.join()
+
+
+@every_mix
+@pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
+def test_threads_on_a_cluster(cluster, limit, mix):
+    with Limiter(limit, store=cluster.url, name=next(names), **PATIENT) as limiter:
         check([list(as_promised(calls)) for calls in rounds_by_threads(limiter, mix)], together=ROUNDS)
 
 
 @every_mix
 @pytest.mark.parametrize("limit", list(LIMITS.values()) if LONG else [LIMITS["sliding_window"]])
-def test_tasks_on_a_cluster(cluster_url, limit, mix):
+def test_tasks_on_a_cluster(cluster, limit, mix):
     async def rounds():
-        async with AsyncLimiter(limit, store=cluster_url, name=next(names), **PATIENT) as limiter:
+        async with AsyncLimiter(limit, store=cluster.url, name=next(names), **PATIENT) as limiter:
             return [await by_tasks(limiter, f"round {number}", plans(mix, number)) for number in range(ROUNDS)]
 
     check([list(as_promised(calls)) for calls in asyncio.run(rounds())], together=ROUNDS)
