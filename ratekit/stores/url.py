@@ -10,6 +10,7 @@ from typing import Any, Final
 from ratekit.errors import ConfigurationError
 from ratekit.stores.memory import PROCESS, AsyncMemoryStore
 from ratekit.stores.protocol import AsyncStore, Store
+from ratekit.stores.traffic import hidden
 
 
 def _remote(url: str, **options: Any) -> Store:
@@ -90,7 +91,7 @@ def _checked(url: str) -> str:
     scheme, colon, rest = url.partition("://")
     if not colon or scheme not in SCHEMES:
         raise ConfigurationError(
-            f"{url!r}: write 'redis://localhost:6379/0'; the schemes are {', '.join(f'{known}://' for known in SCHEMES)}"
+            f"{hidden(url)!r}: write 'redis://localhost:6379/0'; the schemes are {', '.join(f'{known}://' for known in SCHEMES)}"
         )
     if scheme == "memory":
         if rest:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ratekit.errors import ConfigurationError
+from ratekit.stores.traffic import hidden, torn
 
 URL: Final = "UPSTASH_REDIS_REST_URL"
 TOKEN: Final = "UPSTASH_REDIS_REST_TOKEN"  # noqa: S105 - its name
@@ -38,11 +39,13 @@ def address_of(url: object, token: object = None) -> Address:
         return from_environment()
     if not isinstance(url, str):
         raise ConfigurationError(f"{url!r} is no URL: {RIGHT}")
+    if torn(url):
+        raise ConfigurationError(f"{hidden(url)!r}: in a token write %2F for a slash, %3F for ? and %23 for #; {RIGHT}")
     try:
         parts = urlsplit(url.strip())
         transport, host, _ = TRANSPORTS.get(parts.scheme), parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"the URL of Upstash: {error}; {RIGHT}") from error
+        raise ConfigurationError(f"{hidden(url)!r}: {error}; {RIGHT}") from error
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if transport is None or not host or parts.query or parts.fragment or parts.password is not None:
         raise ConfigurationError(f"{where!r} is no URL of Upstash: {RIGHT}")
