@@ -15,7 +15,8 @@ import redis.cluster
 import redis.connection
 
 from ratekit.errors import ConfigurationError
-from ratekit.stores.redis.address import PATIENCE, async_connected, connected
+from ratekit.stores.redis.address import PATIENCE, WRONG, async_connected, check_login, connected, said
+from ratekit.stores.traffic import hidden
 
 Address = tuple[str, int]
 """Host and port."""
@@ -90,6 +91,7 @@ def _options(seeds: Seeds, address: Address, patience: float) -> dict[str, Any]:
 
 def _parsed(url: str) -> Seeds:
     """`redis+cluster://[user:password@]host:port[,host:port...][/0][?option=value]`, the options those of redis-py's URLs."""
+    check_login(url)
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     secure = parts.scheme.startswith("rediss")
@@ -101,10 +103,9 @@ def _parsed(url: str) -> Seeds:
         options = {name: value for name, value in options.items() if name not in ("host", "port", "connection_class")}
         kind = redis.SSLConnection if secure else redis.Connection
         kind(**options)  # connects nothing, but knows what an option is
-    except (ValueError, TypeError) as error:
-        hidden = url.replace(f"{login}@", "...@") if login else url
+    except WRONG as error:
         raise ConfigurationError(
-            f"{hidden!r}: {error}; write {EXAMPLE!r}, with user:password@ before the hosts, 'rediss+cluster://' for TLS"
+            f"{hidden(url)!r}: {said(error)}; write {EXAMPLE!r}, with user:password@ before the hosts, 'rediss+cluster://' for TLS"
         ) from error
     return Seeds(addresses, options, secure)
 

@@ -128,7 +128,9 @@ class Line(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
-            self._transport.close()
+            # A farewell by TLS is a trip of its own, and the event loop may end before the answer.
+            secure = self._transport.get_extra_info("sslcontext") is not None
+            self._transport.abort() if secure else self._transport.close()
         self._fail_waiting(StoreUnavailable("the store was closed"))
 
     # Writing.
