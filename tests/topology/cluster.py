@@ -4,6 +4,7 @@ A Redis Cluster of three masters and three replicas, on free loopback ports.
 
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Self
 
 import redis
@@ -16,20 +17,25 @@ TIMEOUT = 500
 
 
 class Member(servers.RedisServer):
-    """One server of a cluster."""
+    """One server of a cluster, with options and perhaps a password of its own."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bus = servers.free_port()
+    def __init__(self, *options: str, password: str | None = None) -> None:
+        super().__init__(*options)
+        self.bus, self.password = servers.free_port(), password
 
     def start(self) -> Self:
         words = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--cluster-enabled", "yes"]
         words += ["--cluster-port", self.bus, "--cluster-node-timeout", TIMEOUT, "--cluster-require-full-coverage", "no"]
         words += ["--dir", self.directory, "--logfile", self.directory / "log", "--repl-diskless-sync-delay", "0"]
         words += ["--cluster-allow-replica-migration", "no", "--cluster-replica-validity-factor", "0"]
+        words += ["--requirepass", self.password, "--masterauth", self.password] if self.password else []
+        words += self.options
         self.process = subprocess.Popen([servers.program(), *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         servers.until(self.answers)
         return self
+
+    def client(self, **options) -> redis.Redis:
+        return super().client(**{"password": self.password, **options})
 
     def answers(self) -> bool:
         with self.client() as client:
@@ -53,10 +59,10 @@ class Member(servers.RedisServer):
 
 
 class RedisCluster:
-    """The whole of it: `masters` as they were at first, each with the replica of the same place."""
+    """The whole of it: `masters` as they were at first, each with the replica of the same place. `make` makes a server."""
 
-    def __init__(self, replicas: int = 3) -> None:
-        self.nodes = [Member() for _ in range(3 + replicas)]
+    def __init__(self, replicas: int = 3, make: Callable[[], Member] = Member) -> None:
+        self.nodes = [make() for _ in range(3 + replicas)]
         self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
 
     def __enter__(self) -> Self:

@@ -22,15 +22,16 @@ sentinel failover-timeout {service} 2000
 
 
 class Sentinel(servers.RedisServer):
-    """One sentinel."""
+    """One sentinel; `more` is what else its file says."""
 
-    def __init__(self, master: int) -> None:
+    def __init__(self, master: int, more: str = "") -> None:
         super().__init__()
-        self.master = master
+        self.master, self.more = master, more
 
     def start(self) -> Self:
         file = self.directory / "sentinel.conf"
-        file.write_text(CONFIGURATION.format(port=self.port, directory=self.directory, service=SERVICE, master=self.master))
+        text = CONFIGURATION.format(port=self.port, directory=self.directory, service=SERVICE, master=self.master)
+        file.write_text(text + self.more)
         self.process = subprocess.Popen(
             [servers.program(), str(file), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -41,6 +42,8 @@ class Sentinel(servers.RedisServer):
         with self.client() as client:
             try:
                 return bool(client.ping())
+            except redis.exceptions.AuthenticationError:  # it is there
+                return True
             except redis.exceptions.ConnectionError:
                 return False
 
