@@ -35,6 +35,7 @@ class CalendarQuota:
 
     label = "cq1"
     width = 2
+    ends_at_once = True
 
     def __init__(self, limit: Limit, shift: int = 0, months: tuple[int, ...] = ()) -> None:
         assert limit.unit is not None
@@ -114,7 +115,7 @@ class CalendarQuota:
         used = 0 if state is None or state[0] * 1000 <= now else state[1]
         return starts[BACK + 1], min(FULL, used + cost)
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
         """The instant."""
         return now, 0
 

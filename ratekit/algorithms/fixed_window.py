@@ -21,6 +21,8 @@ FULL: Final = MASK
 """Forced charges stop counting here, far above any quota, in both twins."""
 MS: Final = 1_000_000
 """Nanoseconds."""
+LAG: Final = 500
+"""Milliseconds by which an instant of a store may be known too early to a process: two trips, that of a hit and that of a probe."""
 END_MS: Final = MS << BITS
 """What a millisecond more of the end adds to a state."""
 
@@ -32,6 +34,7 @@ class FixedWindow:
 
     label = "fw1"
     width = 2
+    ends_at_once = True
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -119,9 +122,15 @@ class FixedWindow:
         end = min(end, now_ms + self.period)
         return end * END_MS | cost if end > now_ms else state
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
-        """The instant, and the end of its window in milliseconds."""
-        return now, self.mark(now, seen)[0]
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
+        """
+        The instant, and the end of its window in milliseconds. In a window that the store was seen to have, the instant is LAG after
+        its beginning at least: by the store's clock the window may have begun so much later, but never the next one.
+        """
+        end = self.mark(now, seen)[0]
+        if known is not None and known[0] == end:
+            now = max(now, (end - self.period + min(LAG, self.period - 2)) * 1000)
+        return now, end
 
     def moved(self, mark: Mark, shift: int) -> Mark:
         """A mark of a merge by a clock that is `shift` ahead."""

@@ -52,6 +52,8 @@ class Rule(Protocol):
     """The algorithm and the version of its state, as it stands in a key."""
     width: int
     """How many integers follow the first one in what is seen."""
+    ends_at_once: bool
+    """Whether its quota is new at once when a window ends; then the second integer seen is the microseconds until that."""
 
     @property
     def dates(self) -> "Dated | None":
@@ -104,8 +106,11 @@ class Rule(Protocol):
         """
         ...
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
-        """Where a charge at `now` is to be merged, from what was seen of it; times by the clock of whoever saw it."""
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
+        """
+        Where a charge at `now` is to be merged, from what was seen of it; times by the clock of whoever saw it. `known`: the `mark` of
+        the window that the store itself was last seen to have, if whoever charged went on from that.
+        """
         ...
 
     def moved(self, mark: Mark, shift: int) -> Mark:

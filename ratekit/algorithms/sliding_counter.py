@@ -34,6 +34,7 @@ class SlidingCounter:
 
     label = "sc1"
     width = 3
+    ends_at_once = False
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -125,7 +126,7 @@ class SlidingCounter:
             return start, min(FULL, current + cost), previous
         return (start, current, min(HEAVIEST, previous + cost)) if at >= start - period else state
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
         """The instant, and the start of its window."""
         return now, self.mark(now, seen)[0]
 

@@ -31,6 +31,7 @@ class SlidingWindow:
 
     label = "sw1"
     width = 4
+    ends_at_once = False
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -151,7 +152,7 @@ class SlidingWindow:
             totals[later] += cost
         return state
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
         """The instant."""
         return now, 0
 

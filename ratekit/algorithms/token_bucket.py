@@ -41,6 +41,7 @@ class TokenBucket:
 
     label = "tb1"
     width = 4
+    ends_at_once = False
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -134,7 +135,7 @@ class TokenBucket:
         owed = min(cost * self.period, mark[0] * self.quota + mark[1] - now * self.quota)
         return self._state(now, min(self.most, self._debt(state, now) + owed)) if owed > 0 else state
 
-    def merge_mark(self, now: int, seen: Seen) -> Mark:
+    def merge_mark(self, now: int, seen: Seen, known: Mark | None = None) -> Mark:
         """Where the charge ended."""
         return self.mark(now, seen)
 

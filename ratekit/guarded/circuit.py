@@ -61,7 +61,7 @@ class Circuit:
         self.guard = Guard(monotonic())
         self.local = MemoryStore(clock=clock)
         self.probe_asks: Sequence[Ask] = ()
-        self.known = Known()  # (space, identity) -> rule, what it saw, when
+        self.known = Known()  # (space, identity) -> rule, what it saw, when it was asked
         self._gates: WeakSet[Gate] = WeakSet()
         self._lock = threading.Lock()
 
@@ -101,11 +101,10 @@ class Circuit:
                 self.rivalled = self.rivalled or gate.denials.rivalled
             return [some for some in self._gates if not some.spaces.isdisjoint(spaces)]
 
-    def saw(self, asks: Sequence[Ask], answer: Seens) -> None:
-        """Keep what the store saw in a hit that is no limiter's own."""
-        came = self.clock()
+    def saw(self, asks: Sequence[Ask], answer: Seens, sent: int) -> None:
+        """Keep what the store saw in a hit that is no limiter's own, and was sent at `sent`."""
         for ask, seen in zip(asks, answer.seen, strict=True):
-            self.known.young[ask.space, ask.identity] = ask.rule, seen, came
+            self.known.young[ask.space, ask.identity] = ask.rule, seen, sent
         if len(self.known.young) > HALF:
             self.known.turn()
 
@@ -120,11 +119,11 @@ class Circuit:
         with self._lock:
             return self.debts.take(self.clock(), self.shift, most)
 
-    def paid(self, asks: Sequence[Ask], answer: Seens) -> None:
-        """The store has been charged."""
+    def paid(self, asks: Sequence[Ask], answer: Seens, sent: int) -> None:
+        """The store has been charged, by a trip that was sent at `sent`."""
         with self._lock:
             self.debts.heard(asks, paid=True)
-        self.saw(asks, answer)
+        self.saw(asks, answer, sent)
 
     def unpaid(self, asks: Sequence[Ask]) -> None:
         """The store may have been charged or not, and is not charged again."""
@@ -136,13 +135,19 @@ class Circuit:
         with self._lock:
             self.debts.forget(spaces, identity)
 
-    def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, came: int) -> None:
-        """Let the memory go on from what was seen, unless it knows of less room: an answer may come when it was asked already."""
+    def seed(self, rule: Rule, space: Space, identity: Canonical, seen: Seen, sent: int) -> None:
+        """
+        Let the memory go on from what the store saw when it was asked at `sent`, unless it knows of less room: an answer may come when
+        it was asked already.
+        """
         now = self.clock()
-        (here,) = self.local.decide([Ask(rule, space, identity, LOOK, 1)]).seen
-        there = rule.step(rule.restore(seen, came), now, 1, LOOK)[1]
+        look = [Ask(rule, space, identity, LOOK, 1)]
+        (here,) = self.local.decide(look).seen
+        there = rule.step(rule.restore(seen, sent), now, 1, LOOK)[1]
         if rule.read(1, there)[1] < rule.read(1, here)[1]:
-            self.local.put(rule, space, identity, seen, now - came)
+            self.local.put(rule, space, identity, seen, now - sent)
+            with self._lock:
+                self.debts.seeded(look[0], self.local.decide(look))
 
 
 def say(change: Change | None, why: str = "") -> None:

@@ -130,6 +130,7 @@ class Debts:
     def __init__(self, keys: int = KEYS) -> None:
         self._keys = keys
         self._debts: dict[tuple[Space, Canonical], Debt] = {}
+        self._windows: dict[tuple[Space, Canonical], Mark] = {}
         self.out = self.merged = self.lost = self.dropped = 0
         """
         Units: given out, and not heard of yet; charged into the store; given out and perhaps never charged; never noted, or over before
@@ -139,6 +140,15 @@ class Debts:
     def __len__(self) -> int:
         """The keys on which something is owed."""
         return len(self._debts)
+
+    def seeded(self, ask: Ask, answer: Seens) -> None:
+        """A process goes on from what the store had, and sees that now: where it is a window, it is remembered to be the store's."""
+        if ask.rule.ends_at_once and answer.source != "overflow":
+            place = ask.space, ask.identity
+            self._windows.pop(place, None)
+            if len(self._windows) >= self._keys:
+                del self._windows[next(iter(self._windows))]
+            self._windows[place] = ask.rule.mark(answer.now, answer.seen[0])
 
     def note(self, asks: Sequence[Ask], decided: Sequence[Ask], answer: Seens) -> None:
         """Note what a hit charged here: `asks` as the store would have been asked, `decided` as this process's memory was."""
@@ -153,7 +163,8 @@ class Debts:
                 if debt is None:
                     self.dropped += ask.cost
                 else:
-                    mark = mine.rule.merge_mark(answer.now, seen) if own else None
+                    known = self._windows.get((ask.space, ask.identity))
+                    mark = mine.rule.merge_mark(answer.now, seen, known) if own else None
                     self.dropped += debt.add(ask.cost, answer.now, mark)
             elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
                 owed.give(ask.cost, ask.mark)
@@ -188,10 +199,12 @@ class Debts:
         """Nothing is owed any more by an identity that was reset."""
         for space in spaces:
             self._debts.pop((space, identity), None)
+            self._windows.pop((space, identity), None)
 
     def clear(self) -> None:
         """Owe nothing: in a forked child, whose parent owes it."""
         self._debts.clear()
+        self._windows.clear()
 
     def _of(self, ask: Ask, now: int) -> Debt | None:
         debt = self._debts.get((ask.space, ask.identity))

@@ -120,6 +120,7 @@ class GuardedStore:
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
         if ticket := self._circuit.guard.ticket:
+            sent = self._circuit.clock()
             try:
                 answer = self._store.decide(asks, self._budget if budget is None else budget)
             except StoreError as error:
@@ -128,7 +129,7 @@ class GuardedStore:
                 if self._circuit.guard.troubled:
                     self._circuit.succeeded(ticket)
                 if self._on_outage == "local":
-                    self._circuit.saw(asks, answer)
+                    self._circuit.saw(asks, answer, sent)
                 return answer
             finally:
                 forget_given(self._circuit, asks)
@@ -224,10 +225,11 @@ class GuardedStore:
         """Charge the store what was admitted in its absence: once, whatever comes of it."""
         circuit, most = self._circuit, together_at(self._store)
         while (ticket := circuit.guard.ticket) and not self._closed and (asks := circuit.due(most)):
+            sent = circuit.clock()
             try:
                 answer = self._store.decide(asks, MERGING)
             except StoreError as error:
                 circuit.unpaid(asks)
                 circuit.failed(error, ticket)
             else:
-                circuit.paid(asks, answer)
+                circuit.paid(asks, answer, sent)

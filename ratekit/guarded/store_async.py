@@ -110,6 +110,7 @@ class AsyncGuardedStore:
     async def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
         if ticket := self._circuit.guard.ticket:
+            sent = self._circuit.clock()
             try:
                 answer = await self._store.decide(asks, self._budget if budget is None else budget)
             except StoreError as error:
@@ -118,7 +119,7 @@ class AsyncGuardedStore:
                 if self._circuit.guard.troubled:
                     self._circuit.succeeded(ticket)
                 if self._on_outage == "local":
-                    self._circuit.saw(asks, answer)
+                    self._circuit.saw(asks, answer, sent)
                 return answer
             finally:
                 forget_given(self._circuit, asks)
@@ -222,10 +223,11 @@ class AsyncGuardedStore:
         """Charge the store what was admitted in its absence: once, whatever comes of it."""
         circuit, most = self._circuit, together_at(self._store)
         while (ticket := circuit.guard.ticket) and (asks := circuit.due(most)):
+            sent = circuit.clock()
             try:
                 answer = await self._store.decide(asks, MERGING)
             except StoreError as error:
                 circuit.unpaid(asks)
                 circuit.failed(error, ticket)
             else:
-                circuit.paid(asks, answer)
+                circuit.paid(asks, answer, sent)

@@ -22,7 +22,7 @@ from ratekit.guarded.gate import Gate, decided_instead, forgotten
 from ratekit.guarded.part import part_of
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import plan_of
-from ratekit.stores.protocol import asks_of, decisions_of
+from ratekit.stores.protocol import Ask, asks_of, decisions_of
 from ratekit.testing import ManualClock
 
 SECOND = 1_000_000
@@ -36,6 +36,7 @@ class Process:
 
     def __init__(self, world, share=1.0):
         self.world, self.circuit = world, Circuit(world.clock)
+        self.trip = 0
         self.gate = Gate(self.circuit, world.plan, deny_cache=0, on_outage="local", share=share)
         self.share = share
 
@@ -47,18 +48,19 @@ class Process:
         else:
             asks = asks_of(world.plan, who, cost, SPEND)
             decision = decide(decisions_of(asks, world.store.decide(asks)))
-            self.gate.answered(who, decision, world.clock())
+            self.gate.answered(who, decision, world.clock() - self.trip)
             by = world.store
         if decision:
             world.admitted.append((world.clock(), cost, by))
         return decision
 
     def merge(self, arrives=True, answered=True):
-        """Hand over what is owed; it may be lost on the way, or the answer may."""
+        """Hand over what is owed; it may be lost on the way, or the answer may. The probe's answer took as long as any trip."""
+        self.circuit.shift = -self.trip
         if asks := self.circuit.due():
             answer = self.world.store.decide(asks) if arrives else None
             if answered and answer:
-                self.circuit.paid(asks, answer)
+                self.circuit.paid(asks, answer, self.world.clock() - self.trip)
             else:
                 self.circuit.unpaid(asks)
 
@@ -140,6 +142,7 @@ def check_bounds(world):
     assert most_in(entries, period) <= total
 
 
+trips = st.sampled_from([0, 0, 900, 30_000, 240_000, 700_000])
 acts = st.one_of(
     st.tuples(st.just("hit"), st.integers(0, 3), st.integers(1, 4)),
     st.tuples(st.just("hits"), st.integers(0, 3), st.integers(1, 12)),
@@ -150,10 +153,17 @@ acts = st.one_of(
 
 
 @every
-@given(processes=st.integers(1, 4), share=st.sampled_from([1.0, 1.0, 0.5, 0.25, 0.03]), history=st.lists(acts, max_size=40))
+@given(
+    processes=st.integers(1, 4),
+    share=st.sampled_from([1.0, 1.0, 0.5, 0.25, 0.03]),
+    trip=trips,
+    history=st.lists(acts, max_size=40),
+)
 @settings(max_examples=120)
-def test_nothing_counts_twice_or_later_and_no_bound_is_broken(text, processes, share, history):
+def test_nothing_counts_twice_or_later_and_no_bound_is_broken(text, processes, share, trip, history):
     world = World(text, processes, share)
+    for process in world.processes:
+        process.trip = trip
     for act, which, much in history:
         process = world.processes[which % processes]
         if act == "hit":
@@ -284,6 +294,80 @@ def test_a_share_is_rounded_down_and_one_at_least(text, share, quota, burst):
 def test_what_is_no_part_of_a_quota_is_a_configuration_error(bad):
     with pytest.raises(ConfigurationError, match=r"fallback_share .*: write"):
         Limiter("1/minute", fallback_share=bad)
+
+
+def opened_before_the_outage(trip, since=0.005):
+    """A window that the store opened so many seconds before the outage began, in which four more units were admitted meanwhile."""
+    world = World("10/minute fixed_window", 1)
+    (process,) = world.processes
+    process.trip = trip
+    process.hit()
+    world.clock.advance(since)
+    world.away = True
+    process.hit(4)
+    return world, process
+
+
+@pytest.mark.parametrize("trip", [0, 5_000, 6_000, 40_000, 240_000])
+def test_a_window_that_had_just_been_opened_when_the_outage_began_is_charged_however_slow_the_probe_was(trip):
+    world, process = opened_before_the_outage(trip)
+    world.clock.advance(1)
+    world.away = False
+    process.merge()
+    assert world.spent() == 5
+    world.away = True  # once more in the same window, which this process knows to be the store's
+    process.hit(2)
+    world.away = False
+    process.merge()
+    assert world.spent() == 7
+
+
+@pytest.mark.parametrize("trip", [0, 40_000, 240_000])
+def test_the_window_after_the_stores_own_is_left_alone(trip):
+    world, process = opened_before_the_outage(trip)
+    world.clock.advance(59.996)
+    rule, space = world.plan[0]
+    world.store.decide([Ask(rule, space, "ann", SPEND, 1)])  # another process, which finds the store there
+    world.away = False
+    process.merge()
+    assert world.spent() == 1
+
+
+def test_a_window_that_was_opened_anew_after_a_reset_by_others_is_left_alone():
+    world, process = opened_before_the_outage(40_000)
+    rule, space = world.plan[0]
+    world.clock.advance(1)
+    world.store.forget([space], "ann")
+    world.store.decide([Ask(rule, space, "ann", SPEND, 1)])
+    world.away = False
+    process.merge()
+    assert world.spent() == 1
+
+
+def test_a_window_that_was_opened_here_and_by_others_a_moment_later_is_two():
+    world = World("10/minute fixed_window", 1)
+    (process,) = world.processes
+    process.trip = 40_000
+    world.away = True
+    process.hit(4)
+    world.clock.advance(0.005)
+    rule, space = world.plan[0]
+    world.store.decide([Ask(rule, space, "ann", SPEND, 1)])
+    world.away = False
+    process.merge()
+    assert world.spent() == 1
+
+
+def test_the_windows_that_are_remembered_are_bounded():
+    world = World("10/minute fixed_window", 1)
+    (process,) = world.processes
+    process.circuit.debts = Debts(keys=3)
+    for who in range(5):
+        process.hit(who=str(who))
+    world.away = True
+    for who in range(5):
+        process.hit(who=str(who))
+    assert len(process.circuit.debts._windows) == 3
 
 
 # Several limits, reservations, resets.
