@@ -8,8 +8,10 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import redis
+import servers
 from clusters import key_of
 from places import Place, away, killed, stopped, told
 from server_faults import TROUBLES, Trouble
@@ -62,17 +64,27 @@ def replica_of(whole: RedisCluster, master: Member) -> Member:
 
 
 def well(whole: RedisCluster) -> bool:
-    """Whether all know of three masters that have every slot, and of no slot that is under way, and each replica is up to date."""
+    """Whether all name the same three masters, which have every slot, none of them under way; and each replica is up to date."""
     with contextlib.suppress(redis.exceptions.RedisError):
         roles = [node.ask("ROLE") for node in whole.nodes]
         states = [info(node) for node in whole.nodes]
-        copies = [role for role in roles if role[0] == "slave" and role[3] == "connected"]
+        views = [node.ask("CLUSTER NODES") for node in whole.nodes]
         return (
-            len(copies) == len(whole.nodes) - 3 == sum(role[0] == "slave" for role in roles)
+            [role[3] for role in roles if role[0] == "slave"] == ["connected"] * (len(roles) - 3)
             and all(state["cluster_state"] == "ok" and state["cluster_slots_ok"] == str(SLOTS) for state in states)
-            and all("->-" not in node.ask("CLUSTER NODES") for node in having(whole, "master"))
+            and len({masters_in(view) for view in views}) == 1
+            and all(settled(facts) for view in views for facts in view.values())
         )
     return False
+
+
+def masters_in(view: dict[str, dict[str, Any]]) -> frozenset[str]:
+    return frozenset(address for address, facts in view.items() if "master" in facts["flags"])
+
+
+def settled(facts: dict[str, Any]) -> bool:
+    """Whether nobody takes this node for dead, and no slot is under way to it or from it."""
+    return "fail" not in facts["flags"] and not facts["migrations"]
 
 
 async def deposed(whole: RedisCluster, dice: random.Random, *, kill: bool, until: float | None = None) -> None:
@@ -127,6 +139,9 @@ async def broken_off(whole: RedisCluster, dice: random.Random) -> None:
     whole.carry(slot, source, target, 1)
     async with away(source, kill=True):
         await asyncio.to_thread(whole.promoted, heir)
+    for node in (heir, target):
+        node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+    await asyncio.to_thread(servers.until, lambda: well(whole))
     whole.begin(slot, heir, target)
     for key in heir.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000):
         heir.ask("DEL", key)
