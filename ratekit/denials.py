@@ -29,6 +29,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
+from ratekit.algorithms import rule_of
 from ratekit.decision import NEVER, Decision, Figures, Read, Seen, Told
 from ratekit.errors import ConfigurationError
 from ratekit.limit import Limit
@@ -273,7 +274,7 @@ def _figures(part: Decision, cost: int) -> tuple[Figures, bool]:
         return figures._replace(wait=0), True
     if cost > limit.capacity:
         return figures._replace(wait=NEVER), True
-    if limit.algorithm != "sliding_window":
+    if rule_of(limit).tells_any_cost:
         return Figures(*part[2](cost, (0, *part[4][1:]))), True
     # Waits grow with the cost: `more` is that of the least cost that does not fit, `reset` that of the quota.
     least = figures.wait if figures.wait and asked < cost else figures.more

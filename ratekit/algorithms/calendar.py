@@ -36,6 +36,7 @@ class CalendarQuota:
     label = "cq1"
     width = 2
     ends_at_once = True
+    tells_any_cost = True
 
     def __init__(self, limit: Limit, shift: int = 0, months: tuple[int, ...] = ()) -> None:
         assert limit.unit is not None
@@ -126,6 +127,14 @@ class CalendarQuota:
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether even the longest month is over."""
         return mark[0] + self.limit.period <= now
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether it was charged before the month's end."""
+        return mark[0] <= given[0]
+
+    def after(self, mark: Mark, cost: int) -> Mark | None:
+        """A charge stays where it was made."""
+        return None
 
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""

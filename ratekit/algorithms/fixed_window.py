@@ -35,6 +35,7 @@ class FixedWindow:
     label = "fw1"
     width = 2
     ends_at_once = True
+    tells_any_cost = True
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -139,6 +140,14 @@ class FixedWindow:
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether the window is over."""
         return mark[1] * 1000 <= now
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether it is of the same window."""
+        return mark[1] == given[0]
+
+    def after(self, mark: Mark, cost: int) -> Mark | None:
+        """A charge stays where it was made."""
+        return None
 
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""

@@ -53,7 +53,9 @@ class Rule(Protocol):
     width: int
     """How many integers follow the first one in what is seen."""
     ends_at_once: bool
-    """Whether its quota is new at once when a window ends; then the second integer seen is the microseconds until that."""
+    """Whether its quota is new at once when a window ends; then the last integer seen is the microseconds until that."""
+    tells_any_cost: bool
+    """Whether `read` tells the wait of any cost from what was seen of another one."""
 
     @property
     def dates(self) -> "Dated | None":
@@ -119,6 +121,17 @@ class Rule(Protocol):
 
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether a merge of this mark would charge nothing any more; both by one clock."""
+        ...
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether units that are given back, by a mark of `give`, may be among `cost` units that are to be merged by this mark."""
+        ...
+
+    def after(self, mark: Mark, cost: int) -> Mark | None:
+        """
+        Where charges queue up: the mark of a merge of `cost` units more, charged without a rest after this mark's; fewer if `cost` is
+        below 0. None where a charge stays where it was made.
+        """
         ...
 
     def arguments(self, cost: int) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ class SlidingCounter:
     label = "sc1"
     width = 3
     ends_at_once = False
+    tells_any_cost = True
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -137,6 +138,14 @@ class SlidingCounter:
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether the window after its own is over, too."""
         return mark[0] + 2 * self.period <= now
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether it is of the same window."""
+        return mark[1] == given[0]
+
+    def after(self, mark: Mark, cost: int) -> Mark | None:
+        """A charge stays where it was made."""
+        return None
 
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""

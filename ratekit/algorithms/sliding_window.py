@@ -32,6 +32,7 @@ class SlidingWindow:
     label = "sw1"
     width = 4
     ends_at_once = False
+    tells_any_cost = False
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -163,6 +164,14 @@ class SlidingWindow:
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether the point has left."""
         return mark[0] + self.period <= now
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether it was charged by then."""
+        return mark[0] <= given[0]
+
+    def after(self, mark: Mark, cost: int) -> Mark | None:
+        """A charge stays where it was made."""
+        return None
 
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told."""

@@ -42,6 +42,7 @@ class TokenBucket:
     label = "tb1"
     width = 4
     ends_at_once = False
+    tells_any_cost = True
     dates = None
 
     def __init__(self, limit: Limit) -> None:
@@ -146,6 +147,14 @@ class TokenBucket:
     def is_over(self, mark: Mark, now: int) -> bool:
         """Whether the bucket is full again."""
         return mark[0] + 1 <= now
+
+    def holds(self, mark: Mark, cost: int, given: Mark) -> bool:
+        """Whether the first of the units ended before what is given back."""
+        return self.after(mark, -cost) < given
+
+    def after(self, mark: Mark, cost: int) -> Mark:
+        """When the bucket is full when `cost` more is charged without a rest."""
+        return divmod(mark[0] * self.quota + mark[1] + cost * self.period, self.quota)
 
     def arguments(self, cost: int) -> tuple[int, ...]:
         """What the Lua twin is told, with the cost and the burst as times, so that it only adds and compares."""

@@ -43,20 +43,15 @@ class Debt:
         self.points: list[Point] = []
         self._chain: Mark = (0, 0)
 
-    def add(self, cost: int, now: int, mark: Mark | None) -> int:
+    def add(self, cost: int, now: int, mark: Mark, *, own: bool = True) -> int:
         """
-        A charge at `now`; without a `mark` (only of a token bucket that is not its own) that of these charges alone. How
-        many units were let go that no longer count.
+        A charge at `now`, to be merged at `mark`; if that is not of a state of the limit's `own`, then where these charges alone queue
+        up. How many units were let go that no longer count.
         """
-        rule, points = self.rule, self.points
-        if mark is None:
-            full = max(self._chain[0] * rule.limit.quota + self._chain[1], now * rule.limit.quota)
-            mark = self._chain = divmod(full + cost * rule.limit.period, rule.limit.quota)
-        last = points[-1] if points else None
-        if last is not None and self._joins(last, cost, now, mark):
-            last.cost += cost
-            if rule.limit.algorithm == "token_bucket":
-                last.mark = mark
+        points = self.points
+        if not own and (alone := self.rule.after(max(self._chain, (now, 0)), cost)) is not None:
+            mark = self._chain = alone
+        if points and self._joins(points[-1], cost, now, mark):
             return 0
         gone = self.drop(now) if len(points) >= 2 * POINTS else 0
         if len(self.points) < 2 * POINTS:
@@ -76,37 +71,28 @@ class Debt:
         """Units that were given back of a charge here; `mark` as in `Rule.give`."""
         for i in range(len(self.points) - 1, -1, -1):
             point = self.points[i]
-            if not self._holds(point, mark):
+            if not self.rule.holds(point.mark, point.cost, mark):
                 continue
             back = min(cost, point.cost)
             point.cost -= back
             cost -= back
-            if self.rule.limit.algorithm == "token_bucket":
-                self._chain = _after(self.rule, self._chain, -back)
-                for later in self.points[i:]:
-                    later.mark = _after(self.rule, later.mark, -back)
+            self._chain = self.rule.after(self._chain, -back) or self._chain
+            for later in self.points[i:]:
+                later.mark = self.rule.after(later.mark, -back) or later.mark
             if not cost:
                 break
         self.points = [point for point in self.points if point.cost]
 
     def _joins(self, last: Point, cost: int, now: int, mark: Mark) -> bool:
-        limit = self.rule.limit
-        if limit.algorithm == "token_bucket":  # busy all the while, so that together they end where the later one does
-            return _after(self.rule, last.mark, cost) == mark
+        """Take a charge into the last point, if one mark says enough of both."""
+        limit, after = self.rule.limit, self.rule.after(last.mark, cost)
         cell = 1 if limit.quota <= POINTS else limit.period // POINTS
-        return now - last.at < cell and mark[1] == last.mark[1]
-
-    def _holds(self, point: Point, mark: Mark) -> bool:
-        algorithm = self.rule.limit.algorithm
-        if algorithm in ("fixed_window", "sliding_counter"):
-            return point.mark[1] == mark[0]
-        return _after(self.rule, point.mark, -point.cost) < mark if algorithm == "token_bucket" else point.at <= mark[0]
-
-
-def _after(rule: Rule, mark: Mark, cost: int) -> Mark:
-    """Where a token bucket is full when `cost` more is charged without a rest."""
-    limit = rule.limit
-    return divmod(mark[0] * limit.quota + mark[1] + cost * limit.period, limit.quota)
+        if after == mark:  # without a rest, so that together they end where the later one does
+            last.mark = mark
+        elif after is not None or now - last.at >= cell or mark[1] != last.mark[1]:
+            return False
+        last.cost += cost
+        return True
 
 
 class Debts:
@@ -158,14 +144,13 @@ class Debts:
             if ask.mode == FORCE or (admitted and seen[0] and ask.mode in (SPEND, SHADOW)):
                 # A token bucket of another rate, or one that is shared with others, says nothing of these charges alone.
                 own = mine.rule is ask.rule and answer.source != "overflow"
-                own = own or ask.rule.limit.algorithm != "token_bucket"
                 debt = self._of(ask, answer.now)
                 if debt is None:
                     self.dropped += ask.cost
                 else:
                     known = self._windows.get((ask.space, ask.identity))
-                    mark = mine.rule.merge_mark(answer.now, seen, known) if own else None
-                    self.dropped += debt.add(ask.cost, answer.now, mark)
+                    mark = mine.rule.merge_mark(answer.now, seen, known)
+                    self.dropped += debt.add(ask.cost, answer.now, mark, own=own)
             elif ask.mode == GIVE and (owed := self._debts.get((ask.space, ask.identity))) is not None:
                 owed.give(ask.cost, ask.mark)
                 if not owed.points:

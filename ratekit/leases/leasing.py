@@ -38,9 +38,6 @@ KEPT: Final = 4
 SKEW: Final = 1_000
 """The part of its time that a share is not spent in: clocks of two machines differ by 0.01 % when nobody sets them."""
 
-WINDOWS: Final = ("fixed_window", "calendar")
-"""Algorithms whose quota is new at once when a window ends; their second item seen is how long that is from now."""
-
 
 def check_lease(lease: object) -> Fraction | None:
     """The share as it was written; raises ConfigurationError for anything but None or a number above 0 and up to 0.5."""
@@ -85,8 +82,8 @@ class Terms:
         """The local instant from which a share is spent no more, when its question was sent at `sent`."""
         lasts = self.lasts
         for (rule, _), one in zip(self.plan, seen, strict=False):
-            if rule.limit.algorithm in WINDOWS:
-                lasts = min(lasts, one[2])
+            if rule.ends_at_once:
+                lasts = min(lasts, one[-1])
         return sent + lasts - lasts // SKEW - 1
 
 
@@ -110,7 +107,7 @@ def terms_of(plan: Plan, share: Fraction) -> Terms | None:
     lasts = min(LONGEST, *(int(some * limit.period_ms // limit.quota) for some, limit in zip(shares, limits, strict=True)))
     if most < LEAST or lasts < SHORTEST:
         return None
-    overs = tuple(0 if limit.algorithm in WINDOWS else most for limit in limits)
+    overs = tuple(0 if rule.ends_at_once else most for rule, _ in plan)
     return Terms(plan, most, lasts * 1000, overs, _cap(plan, most, lasts))
 
 
