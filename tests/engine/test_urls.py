@@ -5,6 +5,7 @@ From a URL to a store: one per process (async: connections per event loop), clos
 import asyncio
 import subprocess
 import sys
+import traceback
 
 import pytest
 from doors import PATIENT
@@ -44,6 +45,64 @@ def test_a_wrong_redis_url_is_said_when_it_is_opened(url):
     for open_it in (open_store, open_async_store):
         with pytest.raises(ConfigurationError):
             open_it(url)
+
+
+SECRETS = [
+    "redis://:se/cret@localhost:6379/0",
+    "redis://user:1#se/cret@localhost:6379/0",
+    "redis://user:1?se/cret@localhost:6379/0",
+    "redis+sentinel://:se/cret@localhost:26379/main/0",
+    "redis+cluster://:se/cret@localhost:6379",
+    "upstash://se/cret@localhost",
+]
+WRONG = [
+    "redis://:secret@localhost:port/0",
+    "redis://:secret@[localhost:6379/0",
+    "redis://:secret@localhost:6379/0?socket_timeout=soon",
+    "redis://localhost:6379/0?password=secret&nonsense=1",
+    "redis+sentinel://:secret@localhost",
+    "redis+sentinel://localhost:26379/main/x?sentinel_password=secret",
+    "redis+cluster://:secret@localhost:port",
+    "mysql://:secret@localhost",
+    "redis//:secret@localhost",
+    "upstash://secret@localhost:port",
+]
+
+
+@pytest.mark.parametrize("open_it", [open_store, open_async_store])
+@pytest.mark.parametrize("url", SECRETS + WRONG)
+def test_what_is_said_of_a_wrong_url_has_no_password_in_it(open_it, url):
+    with pytest.raises(ConfigurationError, match="localhost") as caught:
+        open_it(url)
+    told = "".join(traceback.format_exception(caught.value)).split("ConfigurationError: ")[-1]
+    assert "cret" not in told
+    assert "cret" not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("open_it", [open_store, open_async_store])
+@pytest.mark.parametrize("url", SECRETS)
+def test_of_a_password_that_hides_the_host_is_said_how_it_is_written(open_it, url):
+    with pytest.raises(ConfigurationError, match="%2F for a slash"):
+        open_it(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://localhost:6379/x", "'/x' is no number of a database"),
+        ("redis://localhost:6379/1/2", "'/1/2' is no number of a database"),
+        ("redis://localhost:6379/0?nonsense=1", "there is no option 'nonsense'"),
+        ("redis+cluster://localhost:6379?nonsense=1", "there is no option 'nonsense'"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("unix://", "three slashes"),
+    ],
+)
+@pytest.mark.parametrize("open_it", [open_store, open_async_store])
+def test_nothing_of_a_url_is_passed_over(open_it, url, said):
+    with pytest.raises(ConfigurationError) as caught:
+        open_it(url)
+    assert said in str(caught.value)
+    assert url in str(caught.value)
 
 
 def test_memory_is_one_store_per_process():
