@@ -27,7 +27,8 @@ def ours(algorithm: str, quota: int) -> tuple[list[str], str, Words]:
     from ratekit import Limit
     from ratekit.algorithms import SPEND
     from ratekit.stores.naming import plan_of
-    from ratekit.stores.redis.script import Route, script_for, words
+    from ratekit.stores.redis.lua import script_for
+    from ratekit.stores.redis.script import Route, words
 
     extra: dict[str, Any] = {"burst": quota} if algorithm == "token_bucket" else {}
     route = Route(plan_of([Limit(quota, per=60, algorithm=algorithm, **extra)], prefix="ratekit", name=f"scripts{quota}"))

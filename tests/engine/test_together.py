@@ -16,7 +16,7 @@ from ratekit import AsyncLimiter, Limiter
 from ratekit.algorithms import ALGORITHMS
 from ratekit.stores import MemoryStore
 from ratekit.stores.redis import AsyncRedisStore
-from ratekit.stores.redis.script import script_for
+from ratekit.stores.redis.lua import script_for
 from ratekit.testing import ManualClock
 
 LIMITS = [

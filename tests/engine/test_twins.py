@@ -17,7 +17,8 @@ from ratekit.stores import MemoryStore
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import Ask
 from ratekit.stores.redis import RedisStore
-from ratekit.stores.redis.script import Script, packed, script_for, words
+from ratekit.stores.redis.lua import Script, script_for
+from ratekit.stores.redis.script import packed, words
 
 ALGORITHMS = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 TEN_YEARS = 3_653 * 86_400_000

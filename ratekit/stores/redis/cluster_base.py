@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from ratekit.algorithms import GIVE
 from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.protocol import Ask
@@ -110,11 +109,6 @@ def missed(item: Any) -> bool:
     if first == AWAY:
         return True
     raise halfway()
-
-
-def alone(asks: Sequence[Ask]) -> bool:
-    """Whether these are asked by themselves, with their keys declared: the script for crowds does not know their mode."""
-    return any(ask.mode > GIVE for ask in asks)
 
 
 def moved_to(slots: "Slots[S]", shard: S, asks: Sequence[Ask]) -> list[Ask]:

@@ -13,7 +13,7 @@ from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, Seeds, opener
-from ratekit.stores.redis.cluster_base import Cluster, alone, missed, moved_to
+from ratekit.stores.redis.cluster_base import Cluster, missed, moved_to
 from ratekit.stores.redis.form import ASKING, CROWD, SINGLE
 from ratekit.stores.redis.script import MOST_TOGETHER, Parcel, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.store import Clock
@@ -116,8 +116,6 @@ class Shard:
         if len(slots) > 1 or any(self._store.cluster.slots.of[slot] is not self for slot in slots):
             return self._store.decide(asks, budget)
         parcel, seconds = packed(asks, self.clock), self._store.budget if budget is None else budget
-        if alone(asks):
-            return seens(asks, *self._store.follow(parcel, time.monotonic() + seconds))
         return seens(asks, *self._ask(parcel, seconds))
 
     def probe(self, asks: Sequence[Ask], budget: float | None = None) -> Seens | None:

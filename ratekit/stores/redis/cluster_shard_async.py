@@ -15,7 +15,7 @@ from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, Seeds, async_opener
-from ratekit.stores.redis.cluster_base import Cluster, alone, halfway, missed, moved_to
+from ratekit.stores.redis.cluster_base import Cluster, halfway, missed, moved_to
 from ratekit.stores.redis.form import ASKING, AWAY, CROWD, SINGLE, Form
 from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.run import Wants
@@ -174,8 +174,6 @@ class AsyncShard:
         keys, label = packed(asks, self.clock)
         seconds, own = self._seconds(budget)
         began = asyncio.get_running_loop().time()
-        if alone(asks):
-            return seens(asks, *await self._store.follow([*keys], label, "reply", began + seconds))
         try:
             reply, at = await self.node.crowded().ride([*keys], label, 1, "reply", own)
         except Redirected:

@@ -7,19 +7,16 @@ node says where they belong.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from hashlib import sha1
-from importlib import resources
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from ratekit.stores.redis.script import MOST_TOGETHER, Label, Parcel, Rules, Script, command, script_for
+from ratekit.stores.redis.lua import Rules, Script, crowd_script, script_for
+from ratekit.stores.redis.script import MOST_TOGETHER, Label, Parcel, command
 
 AWAY: Final = -(2**62)
 """What a hit answers whose key was not on that node: nothing was counted. No count is as far from 0."""
 PERHAPS: Final = -(2**61)
 """What a hit answers that failed halfway, because a key was corrupt and its slot on its way elsewhere."""
-SHEBANG: Final = "#!lua flags=allow-cross-slot-keys"
 
 
 class Form(NamedTuple):
@@ -33,14 +30,6 @@ class Form(NamedTuple):
     most: int = MOST_TOGETHER
     before: tuple[str, ...] = ()
     stays: bool = False
-
-
-@cache
-def crowd_script(rules: Rules) -> Script:
-    """The script for hits in many slots that knows these rules."""
-    usual, ending = ((resources.files("ratekit.stores.redis") / f"{name}.lua").read_text("utf-8") for name in ("hit", "cluster"))
-    text = f"{SHEBANG}\n{script_for(rules).text.removesuffix(usual)}{ending}"
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def crowd_command(keys: list[str], rows: Iterable[tuple[Label, int]], script: Script, now: int | None, *, whole: bool) -> list[str]:

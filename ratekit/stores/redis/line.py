@@ -19,8 +19,9 @@ import redis.exceptions
 from ratekit.decision import Decision
 from ratekit.errors import StoreError, StoreUnavailable
 from ratekit.stores.redis.form import PLAIN, Form
+from ratekit.stores.redis.lua import Script
 from ratekit.stores.redis.run import Run, Wants
-from ratekit.stores.redis.script import NOTHING, Label, Script, sound
+from ratekit.stores.redis.script import NOTHING, Label, sound
 from ratekit.stores.redis.wire import FAULTS, demoted, pack, translated
 from ratekit.stores.traffic import Traffic
 

@@ -1,28 +1,24 @@
 """
-The script, and what goes into it and comes out: (asks) -> a parcel; (parcels) -> the words of one command; (reply) -> what was seen.
+What goes into the script and comes out: (asks) -> a parcel; (parcels) -> the words of one command; (reply) -> what was seen.
 
 Nothing in here talks to a server, so that threads, event loops and HTTP can share every line of it.
-
-The script is assembled from the rules that a command needs and no others: Redis runs the definitions of a script anew at every
-call, so a rule that is not asked for would cost each call a microsecond.
 """
 
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
-from hashlib import sha1
-from importlib import resources
+from functools import lru_cache
 from itertools import groupby, repeat
 from typing import Any, Final, NamedTuple
 
-from ratekit.algorithms import ALGORITHMS, MERGE, SPEND, Mark, Rule
+from ratekit.algorithms import MERGE, SPEND, Mark, Rule
 from ratekit.decision import Decision, Read, Seen, decide
 from ratekit.errors import StoreError
 from ratekit.limit import Limit
 from ratekit.stores.counting import Command
 from ratekit.stores.naming import Canonical, Plan, escaped
 from ratekit.stores.protocol import Ask, Seens
+from ratekit.stores.redis.lua import Rules, Script
 
 _make: Final[Callable[[type[Decision], tuple[Any, ...]], Decision]] = tuple.__new__
 
@@ -38,16 +34,6 @@ MOST_TOGETHER: Final = 512
 
 Clock = Callable[[], int]
 """Microseconds since 1970, for tests."""
-
-Rules = frozenset[str]
-"""The names of the rules that a script is to know."""
-
-
-class Script(NamedTuple):
-    """A script's text and its hash, as commands name them."""
-
-    text: str
-    sha: str
 
 
 class Fact(NamedTuple):
@@ -76,20 +62,6 @@ class Label(NamedTuple):
 
 Parcel = tuple[Sequence[str], Label]
 """One hit, ready to travel: its keys and its label."""
-
-
-@cache
-def script_for(rules: Rules) -> Script:
-    """The script that knows these rules."""
-    here, twins = resources.files("ratekit.stores.redis"), resources.files("ratekit.algorithms")
-    # Each rule in a block of its own, so that its locals are its own.
-    blocks = [f"do\n{(twins / f'{name}.lua').read_text('utf-8')}end" for name in ALGORITHMS if name in rules]
-    if kinds := sorted(rules.difference(ALGORITHMS)):
-        counters = resources.files("ratekit.counters")
-        blocks += [(counters / "common.lua").read_text("utf-8")]
-        blocks += [f"do\n{(counters / f'{kind}.lua').read_text('utf-8')}end" for kind in kinds]
-    text = "\n".join([(here / "prelude.lua").read_text("utf-8"), *blocks, (here / "hit.lua").read_text("utf-8")])
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,8 @@ from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
 from ratekit.errors import MissingExtra, StoreError, StoreUnavailable
-from ratekit.stores.redis.script import Parcel, checked, script_for, words
+from ratekit.stores.redis.lua import script_for
+from ratekit.stores.redis.script import Parcel, checked, words
 from ratekit.stores.upstash.address import Address
 from ratekit.stores.upstash.wire import SYNC, Answer, Tokens, answer_of, body, result_of, translated
 
