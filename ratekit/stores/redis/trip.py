@@ -1,8 +1,10 @@
 """
 The trips of threads: hits that come while a trip is under way ride together on the next one, as they do on an event loop.
 
-There is nobody but the callers to make a trip. So one of those who wait leads: it takes along all who wait by then, and when its
-trip is over the next one leads. A caller alone makes its own trip and waits for nobody.
+There is nobody but the callers to make a trip. So one of those who wait leads and takes along all who wait by then. When its trip is
+over, those it took along are woken one by the other, and the last of them wakes the next leader. Threads that are all woken at once
+fight for the interpreter, and a leader that goes at once finds hardly anybody to take along. A caller alone makes its own trip and
+waits for nobody.
 
 EVALSHA first and EVAL on NOSCRIPT, because then it certainly did not run. Nothing else is ever sent again: after a time-out or a
 cut reply the hit may have been counted, and one request never counts twice.
@@ -31,15 +33,15 @@ LEADERS: Final = 1
 
 
 class Rider:
-    """A caller who waits: woken with a reply, with an error, or to lead."""
+    """A caller who waits: woken with a reply, with an error, or to lead; or it has `gone` by then."""
 
-    __slots__ = ("at", "error", "leads", "parcels", "reply", "waits")
+    __slots__ = ("at", "error", "gone", "leads", "parcels", "reply", "waits", "woken")
 
     def __init__(self, parcels: Sequence[Parcel]) -> None:
         self.parcels = parcels
         self.waits = threading.Lock()
         self.waits.acquire()
-        self.leads = False
+        self.leads = self.woken = self.gone = False
         self.reply: Sequence[int] | None = None
         self.at = 1
         self.error: BaseException | None = None
@@ -62,6 +64,7 @@ class Trips:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._riders: deque[Rider] = deque()
+        self._answered: deque[Rider] = deque()  # and not yet woken
         self._leaders = 0
 
     def call(self, parcels: Sequence[Parcel], budget: float) -> tuple[Sequence[int], int]:
@@ -78,10 +81,12 @@ class Trips:
         except BaseException:  # a greenlet that is killed where it waits
             self._leave(rider, late=False)
             raise
-        if in_time and rider.leads:
-            return self._lead(parcels, deadline)
         if not in_time:
             self._leave(rider, late=True)
+        elif rider.leads:
+            return self._lead(parcels, deadline)
+        else:
+            self._hand_on()
         if rider.reply is not None:
             return rider.reply, rider.at
         if isinstance(rider.error, StoreError):  # an error of its own, because raising one marks it
@@ -124,23 +129,24 @@ class Trips:
             return rider
 
     def _leave(self, rider: Rider, *, late: bool) -> None:
-        """A caller waits no more, mostly because it is late: it rides no more, and if it was to lead, somebody else does."""
+        """A caller waits no more, mostly because it is late: it rides no more, and if it has just been woken, somebody else is."""
         with self._lock:
-            queued = rider in self._riders
-            if queued:
-                self._riders.remove(rider)
-                # No trip lasts longer than a late one waited: perhaps a leader was torn from its work by a signal.
-                self._leaders = max(0, self._leaders - late)
-        if not queued and rider.leads:
-            self._pass_on()
+            if not rider.woken:
+                rider.gone = True
+                if rider in self._riders:
+                    self._riders.remove(rider)
+                    # No trip lasts longer than a late one waited: perhaps a leader was torn from its work by a signal.
+                    self._leaders = max(0, self._leaders - late)
+                return
+        self._hand_on()
 
     def _lead(self, parcels: Sequence[Parcel], deadline: float) -> tuple[Sequence[int], int]:
-        """Make a trip with all who wait, and let the next one lead."""
+        """Make a trip with all who wait, and wake the first of them, or who leads next."""
         if not self._riders:  # who comes from now on rides on the next trip
             try:
                 return self._trip(parcels, deadline), 1
             finally:
-                self._pass_on()
+                self._hand_on()
         ride: list[Parcel] = [*parcels]
         riders: list[Rider] = []
         reply: list[int] | None = None
@@ -157,22 +163,28 @@ class Trips:
         else:
             return reply, 1
         finally:
-            self._pass_on()
             at = 1 + width_of(parcels)
             for rider in riders:
                 rider.reply, rider.at, rider.error = reply, at, fault
                 at += width_of(rider.parcels)
-                rider.waits.release()
+            self._hand_on(riders)
 
-    def _pass_on(self) -> None:
-        """One trip less is under way: the next caller who waits may make one."""
+    def _hand_on(self, answered: Sequence[Rider] = ()) -> None:
+        """Wake the next one: of those who have been answered, else of those who wait for a trip, and that one leads."""
         with self._lock:
-            if self._riders:
+            self._answered.extend(answered)
+            while self._answered:
+                rider = self._answered.popleft()
+                if not rider.gone:
+                    break
+            else:
+                if not self._riders:
+                    self._leaders = max(0, self._leaders - 1)
+                    return
                 rider = self._riders.popleft()
                 rider.leads = True
-                rider.waits.release()
-            else:
-                self._leaders = max(0, self._leaders - 1)
+            rider.woken = True
+            rider.waits.release()
 
     def _trip(self, parcels: Sequence[Parcel], deadline: float) -> list[int]:
         rules = parcels[0][1].rules if len(parcels) == 1 else frozenset().union(*{label.rules for _, label in parcels})
