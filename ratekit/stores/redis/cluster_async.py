@@ -21,7 +21,7 @@ from ratekit.stores.redis.cluster_shard_async import AsyncNode, AsyncShard, Asyn
 from ratekit.stores.redis.run import Wants
 from ratekit.stores.redis.script import Label
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
-from ratekit.stores.redis.wire import FAULTS, Redirected, translated
+from ratekit.stores.redis.wire import LOST, Redirected, translated
 from ratekit.stores.sharded_async import async_count_by_shard, async_decide_by_slot, async_many_by_shard
 from ratekit.stores.slots import slot_of
 from ratekit.stores.traffic import Traffic
@@ -169,7 +169,7 @@ class AsyncRedisClusterStore:
                 asking = isinstance(error, redis.exceptions.AskError)
                 address = (error.host or address[0], error.port)
                 self.cluster.watch.stale()
-            except FAULTS as error:
+            except LOST as error:
                 raise translated(error) from error
             finally:
                 if connection is not None:

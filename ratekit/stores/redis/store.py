@@ -17,7 +17,7 @@ from ratekit.stores.redis.address import async_connector, connector, patience_of
 from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.script import MOST_TOGETHER, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.trip import Trips
-from ratekit.stores.redis.wire import FAULTS, translated
+from ratekit.stores.redis.wire import LOST, translated
 from ratekit.stores.traffic import Traffic, place_of
 
 Clock = Callable[[], int]
@@ -173,7 +173,7 @@ class AsyncRedisStore:
                 connection = await self._connect()
                 await connection.send_command("DEL", *(space.key(identity) for space in spaces))
                 await connection.read_response()
-        except FAULTS as error:
+        except LOST as error:
             raise translated(error) from error
         finally:
             if connection is not None:

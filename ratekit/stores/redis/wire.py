@@ -12,6 +12,8 @@ import redis.exceptions
 from ratekit.errors import StoreError, StoreUnavailable
 
 FAULTS: Final = (redis.exceptions.RedisError, OSError, hiredis.HiredisError)
+LOST: Final = (*FAULTS, RuntimeError)
+"""The same, and what uvloop raises where redis-py writes on a connection that is lost."""
 pack: Final[Callable[[tuple[str, ...]], bytes]] = cast(Any, hiredis).pack_command
 """A command as it travels. (hiredis says in its types that there is one word.)"""
 CREDENTIALS: Final = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
