@@ -20,6 +20,8 @@ Charging = Callable[[Any], Any]
 """From a `ratekit.http.Response` to units, a whole number; sync or async."""
 
 _PATTERN: Final = re.compile(r"(?:(?P<methods>[A-Z]+(?:\|[A-Z]+)*) +)?(?P<path>/\S*)")
+_PARAMETER: Final = re.compile(r"[{}<>]")
+"""How the patterns of frameworks write a parameter: '{id}', '<int:id>'."""
 _NAME: Final = re.compile(r"[ -~]{1,64}")
 
 
@@ -140,8 +142,12 @@ def _compiled(pattern: str) -> tuple[list[str], re.Pattern[str]]:
     methods = found["methods"].split("|") if found["methods"] else []
     if "GET" in methods and "HEAD" not in methods:
         methods.append("HEAD")
+    if "?" in found["path"]:
+        raise ConfigurationError(
+            f"match {pattern!r}: the path ends before the '?'; to choose by the query give a callable as exempt"
+        )
     segments = found["path"].split("/")[1:]
-    wild = [segment for segment in segments if ("*" in segment and segment != "*") or "{" in segment or "}" in segment]
+    wild = [segment for segment in segments if ("*" in segment and segment != "*") or _PARAMETER.search(segment)]
     if wild:
         raise ConfigurationError(
             f"match {pattern!r}: {wild[0]!r} is no segment; write '*' for one whole segment, a trailing '/*' for the rest"

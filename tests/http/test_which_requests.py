@@ -108,12 +108,17 @@ def test_a_pattern_that_is_none_is_a_configuration_error_that_shows_one(wrong):
         Policy("p", "1/minute", match=wrong)
 
 
-@pytest.mark.parametrize("wrong", ["/items/{id}", "/a*", "/a/**", "/a/*b/c", "/*.png", "/{path:path}", "/a}"])
+@pytest.mark.parametrize("wrong", ["/items/{id}", "/a*", "/a/**", "/a/*b/c", "/*.png", "/{path:path}", "/a}", "/items/<int:id>"])
 def test_a_segment_that_is_none_is_a_configuration_error_that_names_it(wrong):
     with pytest.raises(
         ConfigurationError, match="is no segment; write '\\*' for one whole segment, a trailing '/\\*' for the rest"
     ):
         Policy("p", "1/minute", match=wrong)
+
+
+def test_a_pattern_with_a_query_is_a_configuration_error_that_says_how_to_choose_by_one():
+    with pytest.raises(ConfigurationError, match="to choose by the query give a callable as exempt"):
+        Policy("p", "1/minute", match="GET /search?q=*")
 
 
 @pytest.mark.parametrize("wrong", [[], (), 5, [5], ["/a", None], True, {}])
