@@ -45,7 +45,7 @@ async def cluster() -> AsyncIterator[Place]:
     for name in ("OOM", "BUSY", "NOPERM"):
         faults[name] = lambda dice, trouble=TROUBLES[name]: troubled(a_master(whole, dice), trouble, dice)
     try:
-        yield Place(whole.url, faults, lambda: well(whole), lambda: having(whole, "master"))
+        yield Place(whole.url, faults, lambda: mended(whole) or well(whole), lambda: having(whole, "master"))
     finally:
         await asyncio.to_thread(whole.__exit__)
 
@@ -76,6 +76,29 @@ def well(whole: RedisCluster) -> bool:
             and all(settled(facts) for view in views for facts in view.values())
         )
     return False
+
+
+def mended(whole: RedisCluster) -> None:
+    """
+    Do what an operator does after a fault: slots that are still under way stay where they are, and a master whose last slot was taken by
+    another than its heir, and which has nothing to do now, becomes a replica.
+    """
+    with contextlib.suppress(redis.exceptions.RedisError, StopIteration):
+        masters = having(whole, "master")
+        for node in masters:
+            for slot in own(node)["migrations"]:
+                node.ask("CLUSTER", "SETSLOT", slot["slot"], "STABLE")
+        alone = iter([node for node in masters if own(node)["slots"] and not node.ask("ROLE")[2]])
+        for node in masters:
+            if not own(node)["slots"]:
+                node.ask("FLUSHALL")  # it becomes none while it holds anything
+                node.ask("CLUSTER", "REPLICATE", next(alone).name)
+
+
+def own(node: Member) -> dict[str, Any]:
+    """What a node says of itself."""
+    view: dict[str, dict[str, Any]] = node.ask("CLUSTER NODES")
+    return next(facts for facts in view.values() if "myself" in facts["flags"])
 
 
 def masters_in(view: dict[str, dict[str, Any]]) -> frozenset[str]:
@@ -141,7 +164,7 @@ async def broken_off(whole: RedisCluster, dice: random.Random) -> None:
         await asyncio.to_thread(whole.promoted, heir)
     for node in (heir, target):
         node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
-    await asyncio.to_thread(servers.until, lambda: well(whole))
+    await asyncio.to_thread(servers.until, lambda: mended(whole) or well(whole))
     whole.begin(slot, heir, target)
     for key in heir.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000):
         heir.ask("DEL", key)
