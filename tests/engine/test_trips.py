@@ -147,10 +147,10 @@ def test_a_server_without_rights_for_us_is_a_store_error_and_after_some_the_poli
 
 
 class Deaf:
-    """A server that reads a command, counts it and answers with what it is told, or hangs up."""
+    """A server that reads a command, counts it and answers with what it is told, or hangs up; not before it is let."""
 
-    def __init__(self, answer):
-        self.answer, self.heard = answer, 0
+    def __init__(self, answer, let=1_000_000):
+        self.answer, self.heard, self.let = answer, 0, threading.Semaphore(let)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0?protocol=2&socket_timeout=0.2"
         threading.Thread(target=self.serve, daemon=True).start()
@@ -167,6 +167,7 @@ class Deaf:
                         connection.sendall(b"+OK\r\n" * data.count(b"CLIENT"))
                         continue
                     self.heard += 1
+                    self.let.acquire()
                     if self.answer is not None:
                         connection.sendall(self.answer)
                         if not self.answer.endswith(b"\r\n"):
@@ -307,6 +308,40 @@ def test_when_a_trip_of_threads_fails_each_of_them_is_told_and_nothing_is_sent_a
         servers.until(lambda: limiter.health().state == "closed")
         assert limiter.peek("ann").remaining >= 1000 - 1 - 20
         store.close()
+
+
+def test_threads_that_give_up_while_they_ride_leave_nobody_asleep():
+    deaf = Deaf(b"*1\r\n:1\r\n", let=0)  # what a hit on no limit is answered, and any number of them
+    store, said = RedisStore(deaf.url), []
+
+    def call(budget):
+        try:
+            said.append(store.decide((), budget).now)
+        except StoreUnavailable as error:
+            said.append(error.fault)
+
+    callers = []
+
+    def start(*budgets):
+        for budget in budgets:
+            callers.append(threading.Thread(target=call, args=(budget,)))
+            callers[-1].start()
+            servers.until(lambda: deaf.heard + store.waiting == len(callers) or deaf.heard == 2)
+
+    start(30.0)
+    start(30.0, 2.0, 30.0, 2.0, 2.0, 30.0)
+    deaf.let.release()
+    servers.until(lambda: deaf.heard == 2 and said == [1])  # the second leads, and takes all others along
+    assert store.waiting == 0
+    start(30.0)
+    servers.until(lambda: said == [1, "late", "late", "late"])
+    deaf.let.release(2)
+    for caller in callers:
+        caller.join(10)
+    assert said == [1, "late", "late", "late", 1, 1, 1, 1]
+    assert deaf.heard == 3
+    store.close()
+    deaf.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
