@@ -26,7 +26,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import figures  # noqa: E402  after the path
 import table  # noqa: E402
 
-MOST = 300 + float(os.environ.get("RATEKIT_FAULT_SECONDS", "0"))
+MOST = 400 + float(os.environ.get("RATEKIT_FAULT_SECONDS", "0"))
 """Seconds that a run may take."""
 
 

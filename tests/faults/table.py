@@ -156,7 +156,7 @@ ROWS = (
     ),
     Row(
         "random",
-        "a minute of random faults, on one server and on sentinels with three (ten minutes in `make test-long`)",
+        "a minute of random faults, on one server, on three with sentinels, on a cluster of six (ten minutes in `make test-long`)",
         "0 x 5xx; memory and descriptors within 5 %; no unhandled exception, no future never retrieved",
         "not measured",
         random_faults.random_faults,
