@@ -17,6 +17,7 @@ from ratekit.decision import Decision
 from ratekit.decorators import rate_limit
 from ratekit.errors import (
     ConfigurationError,
+    CountedInPart,
     RateKitError,
     RateKitWarning,
     RateLimitExceeded,
@@ -39,6 +40,7 @@ __all__ = [
     "ConcurrencyExceeded",
     "ConcurrencyLimiter",
     "ConfigurationError",
+    "CountedInPart",
     "Counter",
     "Decision",
     "Leaderboard",

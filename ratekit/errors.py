@@ -6,13 +6,15 @@ What can go wrong, as one tree.
     ├── RateLimitExceeded                        the answer is no: `error.decision` says why and until when
     └── StoreError                               the store answered, and not with a decision
         └── StoreUnavailable                     the store is away: `error.decision` has source "closed", when there is one
+            └── CountedInPart                    a part of a cluster is away: `error.answers` has what the others counted
 
 A refusal and a failure are never the same type, so that neither can be mistaken for the other.
 """
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ratekit.decision import Decision
@@ -67,6 +69,21 @@ class StoreUnavailable(StoreError):
     def __init__(self, message: str, fault: str = "away", decision: "Decision | None" = None) -> None:
         super().__init__(message, fault)
         self.decision = decision
+
+
+class CountedInPart(StoreUnavailable):
+    """
+    Of many that were counted at once some were not: a part of a cluster was away. `answers` has, in order, the count of each, and None
+    for those of which it is not known: a time-out does not say whether the server had counted.
+
+    >>> error = CountedInPart("1 of 2 was not counted: no reply within 0.05 s", "late", [3, None])
+    >>> [i for i, count in enumerate(error.answers) if count is None]
+    [1]
+    """
+
+    def __init__(self, message: str, fault: str = "away", answers: Sequence[Any] = ()) -> None:
+        super().__init__(message, fault)
+        self.answers = [*answers]
 
 
 class RateKitWarning(UserWarning):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ratekit.counters.clock import Hint, Missed
+from ratekit.errors import CountedInPart, StoreError
 from ratekit.stores.counting import Command
 
 T = TypeVar("T")
@@ -29,6 +30,26 @@ async def async_ask(store: Any, key: str, make: Make, read: Callable[[Any], T], 
     except Missed as missed:
         hint.learn(missed.now)
         return read(await store.count(key, make()))
+
+
+def in_part(error: CountedInPart, read: Callable[[Any], T]) -> CountedInPart:
+    """The same error as a counter's caller is told it: with what `read` makes of each answer that came."""
+    answers: list[T | None] = []
+    for answer in error.answers:
+        try:
+            answers.append(None if answer is None else read(answer))
+        except Missed:  # it was asked about another time, and did nothing
+            answers.append(None)
+    return CountedInPart(str(error), error.fault, answers)
+
+
+def later(error: StoreError, answers: Sequence[Any], again: Sequence[int]) -> CountedInPart:
+    """That those which were asked again, by their place, were not all counted."""
+    placed: list[Any] = [*answers]
+    came = error.answers if isinstance(error, CountedInPart) else [None] * len(again)
+    for i, answer in zip(again, came, strict=True):
+        placed[i] = answer
+    return CountedInPart(str(error), error.fault, placed)
 
 
 def missed_of(answers: Sequence[Any], read: Callable[[Any], Any], hint: Hint) -> list[int]:

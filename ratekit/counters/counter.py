@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
-from ratekit.counters.asking import ask, missed_of
+from ratekit.counters.asking import ask, in_part, later, missed_of
 from ratekit.counters.backlog import Behind
 from ratekit.counters.clock import Hint
 from ratekit.counters.options import QUARTER, buckets_and_life, check_amount, check_last
@@ -16,7 +16,7 @@ from ratekit.counters.place import Place
 from ratekit.counters.series import Bucket, Series
 from ratekit.counters.tally import MOST, Tally
 from ratekit.counters.write_behind import Writer, backlog_of, check_interval
-from ratekit.errors import ConfigurationError
+from ratekit.errors import ConfigurationError, CountedInPart, StoreError
 from ratekit.stores.counting import Command
 from ratekit.stores.naming import Identity
 from ratekit.stores.protocol import Store
@@ -92,7 +92,8 @@ class Counter:
     def add_many(self, amounts: Amounts) -> list[int]:
         """
         Add to many identities, each by itself, in one trip of 512 at most: the counts, in order. Give amounts by identity, or
-        identities only, which are counted once each.
+        identities only, which are counted once each. Raises StoreError; of a cluster that is away in part CountedInPart, whose
+        `answers` are the counts of the others.
 
         >>> Counter("votes").add_many({"yes": 3, "no": 1}), Counter("votes").add_many(["yes", "yes"])
         ([3, 1], [4, 5])
@@ -100,10 +101,16 @@ class Counter:
         pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
         if self._writer is not None:
             return [self._writer.add(key, amount) for key, amount in pairs]
-        answers = self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        try:
+            answers = self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        except CountedInPart as error:
+            raise in_part(error, self._plan.added) from error
         again = missed_of(answers, self._plan.added, self._hint)
         if again:
-            rest = self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            try:
+                rest = self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            except StoreError as error:
+                raise in_part(later(error, answers, again), self._plan.added) from error
             for i, answer in zip(again, rest, strict=True):
                 answers[i] = answer
         return [self._plan.added(answer) for answer in answers]
@@ -115,7 +122,10 @@ class Counter:
     def values(self, identities: Iterable[Identity]) -> list[int]:
         """The counts of many identities, in order, in one trip of 512 at most."""
         look = self._plan.look()
-        answers = self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        try:
+            answers = self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        except CountedInPart as error:
+            raise in_part(error, self._plan.value) from error
         return [self._plan.value(answer) for answer in answers]
 
     def take(self, identity: Identity) -> int:

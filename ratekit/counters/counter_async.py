@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
 
-from ratekit.counters.asking import async_ask, missed_of
+from ratekit.counters.asking import async_ask, in_part, later, missed_of
 from ratekit.counters.backlog import Behind
 from ratekit.counters.counter import Amounts, amounts_of, hint_of, one_of, plan_of, with_buckets, writes_behind
 from ratekit.counters.options import QUARTER, check_amount, check_last
 from ratekit.counters.place import Place
 from ratekit.counters.series import Bucket
 from ratekit.counters.write_behind import AsyncWriter
+from ratekit.errors import CountedInPart, StoreError
 from ratekit.stores.naming import Identity
 from ratekit.stores.protocol import AsyncStore
 
@@ -58,10 +59,16 @@ class AsyncCounter:
         pairs = [(self._place.key(identity), amount) for identity, amount in amounts_of(amounts)]
         if self._writer is not None:
             return [self._writer.add(key, amount) for key, amount in pairs]
-        answers = await self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        try:
+            answers = await self._store.count_many([(key, self._plan.add(amount)) for key, amount in pairs])
+        except CountedInPart as error:
+            raise in_part(error, self._plan.added) from error
         again = missed_of(answers, self._plan.added, self._hint)
         if again:
-            rest = await self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            try:
+                rest = await self._store.count_many([(pairs[i][0], self._plan.add(pairs[i][1])) for i in again])
+            except StoreError as error:
+                raise in_part(later(error, answers, again), self._plan.added) from error
             for i, answer in zip(again, rest, strict=True):
                 answers[i] = answer
         return [self._plan.added(answer) for answer in answers]
@@ -73,7 +80,10 @@ class AsyncCounter:
     async def values(self, identities: Iterable[Identity]) -> list[int]:
         """The counts of many identities, in order, in one trip of 512 at most."""
         look = self._plan.look()
-        answers = await self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        try:
+            answers = await self._store.count_many([(self._place.key(identity), look) for identity in identities])
+        except CountedInPart as error:
+            raise in_part(error, self._plan.value) from error
         return [self._plan.value(answer) for answer in answers]
 
     async def take(self, identity: Identity) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ratekit.decision import Decision
-from ratekit.errors import StoreError
+from ratekit.errors import CountedInPart, StoreError
 from ratekit.stores.across import Part, across
 from ratekit.stores.counting import Job
 from ratekit.stores.naming import Canonical, Plan
@@ -32,11 +32,37 @@ def many_by_shard(store: Any, plan: Plan, make: Callable[[Any], CompiledMany]) -
 def count_by_shard(
     store: Any, jobs: Sequence[Job], of: Callable[[Any], Callable[..., list[Any]]], budget: float | None
 ) -> list[Any]:
-    """Many commands of counters, those of each shard together."""
-    answers: dict[int, Any] = {}
-    for shard, places in by_shard(store, [slot_of(key) for key, _ in jobs]):
-        answers.update(zip(places, of(shard)([jobs[i] for i in places], budget), strict=True))
-    return [answers[i] for i in range(len(jobs))]
+    """Many commands of counters, those of each shard together. Who is away keeps nobody else from counting: see `counted`."""
+    groups = by_shard(store, [slot_of(key) for key, _ in jobs])
+    came: list[list[Any] | StoreError] = []
+    for shard, places in groups:
+        try:
+            came.append(of(shard)([jobs[i] for i in places], budget))
+        except StoreError as error:
+            came.append(error)
+    return counted([places for _, places in groups], came)
+
+
+def counted(groups: Sequence[Sequence[int]], came: Sequence[list[Any] | StoreError]) -> list[Any]:
+    """
+    The answers of all groups in order, which say their places; raises the error where none has answered, and CountedInPart, with the
+    answers of the others, where some have.
+    """
+    answers: list[Any] = [None] * sum(map(len, groups))
+    errors = [error for error in came if isinstance(error, StoreError)]
+    for places, got in zip(groups, came, strict=True):
+        if not isinstance(got, StoreError):
+            for i, answer in zip(places, got, strict=True):
+                answers[i] = answer
+        elif isinstance(got, CountedInPart):  # what one shard was thought to have is with several
+            for i, answer in zip(places, got.answers, strict=True):
+                answers[i] = answer
+    if not errors:
+        return answers
+    lost = sum(answer is None for answer in answers)
+    if lost == len(answers):
+        raise errors[0]
+    raise CountedInPart(f"{lost} of {len(answers)} were not counted, as far as is known: {errors[0]}", errors[0].fault, answers)
 
 
 def decide_by_slot(store: Any, asks: Sequence[Ask], seconds: float, of: Callable[[Any], Callable[..., Seens]]) -> Seens:

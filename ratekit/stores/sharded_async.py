@@ -12,6 +12,7 @@ from ratekit.stores.across import Part, across
 from ratekit.stores.counting import Job
 from ratekit.stores.naming import Canonical, Plan
 from ratekit.stores.protocol import Ask, AsyncCompiledMany, Seens
+from ratekit.stores.sharded import counted
 from ratekit.stores.slots import by_shard, slot_in, slot_of, slots_of, together_in
 
 
@@ -33,13 +34,17 @@ def async_many_by_shard(store: Any, plan: Plan, make: Callable[[Any], AsyncCompi
 async def async_count_by_shard(
     store: Any, jobs: Sequence[Job], of: Callable[[Any], Callable[..., Awaitable[list[Any]]]], budget: float | None
 ) -> list[Any]:
-    """Many commands of counters, those of each shard together."""
+    """Many commands of counters, those of each shard together. Who is away keeps nobody else from counting: see `counted`."""
+
+    async def tried(shard: Any, places: Sequence[int]) -> list[Any] | StoreError:
+        try:
+            return await of(shard)([jobs[i] for i in places], budget)
+        except StoreError as error:
+            return error
+
     groups = by_shard(store, [slot_of(key) for key, _ in jobs])
-    rides = [of(shard)([jobs[i] for i in places], budget) for shard, places in groups]
-    answers: dict[int, Any] = {}
-    for (_, places), came in zip(groups, await asyncio.gather(*rides), strict=True):
-        answers.update(zip(places, came, strict=True))
-    return [answers[i] for i in range(len(jobs))]
+    came = await asyncio.gather(*(tried(shard, places) for shard, places in groups))
+    return counted([places for _, places in groups], came)
 
 
 async def async_decide_by_slot(
