@@ -16,14 +16,15 @@ use; where it does not (sliding_window tells the wait of the cost that was asked
 answer remembered beside. An identity that brings more than COSTS such costs within the second is shown a wait that may be too
 short, until which it is certainly refused; then the store is asked again.
 
-What lowers the state: this process's own reset and give-back, after which `forget` is called, and a hit by another limit on the
+What lowers the state: this process's own reset and give-back, between `lowering` and `lowered`, and a hit by another limit on the
 same key, after which this process forgets by itself; of what others do the memory hears at most `seconds` late. A limiter by other
-limits has a memory of its own.
+limits has a memory of its own. From the moment at which a reset is sent nothing is refused from here until its answer has come, and no
+answer to what was asked before that is remembered: somebody may have seen the reset already.
 """
 
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -46,10 +47,6 @@ PACE: Final = 2
 _make: Final[Callable[[type[Decision], tuple[Any, ...]], Decision]] = tuple.__new__
 _LOCK: Final = threading.Lock()
 """Held for a few microseconds after a trip, not while a cost that is known is looked up."""
-if hasattr(os, "register_at_fork"):  # a child never finds it held by a thread that it does not have
-    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
-
-
 _NONE: Final[dict[int, Any]] = {}
 
 
@@ -102,22 +99,34 @@ def check_deny_cache(seconds: object) -> None:
 class Family:
     """The memories of one name, so that a reset or a give-back through one limiter is heard by all; and when that was."""
 
-    __slots__ = ("__weakref__", "members", "stamps")
+    __slots__ = ("__weakref__", "members", "stamps", "under_way")
 
     def __init__(self) -> None:
         self.members: WeakSet[Denials] = WeakSet()
         self.stamps = [-NEVER] * STAMPS
+        self.under_way: Counter[int] = Counter()
+        """Per stamp the resets and give-backs that were sent, and not answered yet."""
 
 
 _FAMILIES: Final[WeakValueDictionary[str, Family]] = WeakValueDictionary()
+
+
+def _in_child() -> None:
+    for family in list(_FAMILIES.values()):
+        family.under_way.clear()  # they are the parent's
+    _LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):  # a child never finds it held by a thread that it does not have
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_in_child)
 
 
 class Denials:
     """
     The refusals of one compiled limiter, each remembered for at most `seconds` (0: none), at most `max_keys` identities at a time.
 
-    Ask `refuse` before a trip, hand every answer to `learn`, and call `forget` when a reset or a give-back has been answered (or
-    has failed: it may have happened). Threads and event loops may share it.
+    Ask `refuse` before a trip, hand every answer to `learn`, call `lowering` before a reset or a give-back is sent, and `lowered` when
+    that has been answered (or has failed: it may have happened). Threads and event loops may share it.
 
     >>> from ratekit import Limit
     >>> from ratekit.stores import MemoryStore
@@ -214,7 +223,8 @@ class Denials:
             return
         refusal = Refusal(decision, sent, came)
         with _LOCK:
-            late = sent <= self._family.stamps[hash(identity) % STAMPS] or came - sent >= self._lasts
+            stamp = hash(identity) % STAMPS
+            late = sent <= self._family.stamps[stamp] or stamp in self._family.under_way or came - sent >= self._lasts
             if self.rivalled:  # a refusal, too, brings the key under its own limit: another may admit sooner than it knew
                 self._let_go(identity, came - 1)
             if late:
@@ -229,11 +239,26 @@ class Denials:
 
     def forget(self, identity: Canonical, now: int) -> None:
         """
-        Let go of an identity, in every memory of this limiter's name: at `now` a reset or a give-back has been answered.
+        Let go of an identity, in every memory of this limiter's name: what was said of it may have changed by `now`.
 
-        Answers to what was sent before that will not be remembered either: they may be older than the reset.
+        Answers to what was sent before that will not be remembered either.
         """
         with _LOCK:
+            self._let_go(identity, now)
+
+    def lowering(self, identity: Canonical, now: int) -> None:
+        """A reset or a give-back is sent at `now`: let go of an identity, and remember nothing of it until `lowered` is called."""
+        with _LOCK:
+            self._family.under_way[hash(identity) % STAMPS] += 1
+            self._let_go(identity, now)
+
+    def lowered(self, identity: Canonical, now: int) -> None:
+        """It has been answered at `now`, or has failed: answers to what was sent before may be older, and are not remembered either."""
+        stamp, under_way = hash(identity) % STAMPS, self._family.under_way
+        with _LOCK:
+            under_way[stamp] -= 1
+            if under_way[stamp] <= 0:
+                del under_way[stamp]
             self._let_go(identity, now)
 
     def _let_go(self, identity: Canonical, now: int) -> None:

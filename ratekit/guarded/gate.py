@@ -3,7 +3,7 @@ Gate: what stands between a limiter and a remote store: what it was refused and 
 No I/O: the shells in `store.py` and `store_async.py` make the trips.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, get_args
 
 from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND, rule_of
@@ -96,8 +96,7 @@ class Gate:
         return {i: refusal for i, identity in enumerate(identities) if (refusal := refuse(identity, cost, sent)) is not None}
 
     def forget(self, identity: Canonical) -> None:
-        """Let go of an identity."""
-        self.denials.forget(identity, self.clock())
+        """Let go of what was last seen of an identity."""
         self._known.take(identity)
 
     def instead(self, identity: Canonical, cost: int, mode: int, asked: object) -> Decision:
@@ -165,22 +164,46 @@ def left_alone() -> StoreUnavailable:
     return StoreUnavailable("the store is away and is left alone for now: nothing was counted")
 
 
-def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) -> None:
-    """Nothing is remembered of an identity any more."""
+Lowering = Sequence[tuple[Gate, Canonical]]
+"""Who remembers nothing, and of whom, until what is under way has been answered."""
+
+
+def resetting(circuit: Circuit, spaces: Sequence[Space], identity: Canonical) -> Lowering:
+    """A reset is about to be sent: to be ended by `forgotten`, whatever comes of it."""
+    return _lowering(circuit, spaces, {identity})
+
+
+def giving(circuit: Circuit, asks: Sequence[Ask]) -> Lowering:
+    """
+    A hit is about to be sent: to be ended by `lowered`, whatever comes of it. What was given back may be admitted, and a charge by
+    force or by another limit changes the waits: no refusal is remembered meanwhile, and none from before.
+    """
+    given = asks if circuit.rivalled else [ask for ask in asks if ask.mode in (GIVE, FORCE)]
+    return _lowering(circuit, [ask.space for ask in given], {ask.identity for ask in given}) if given else ()
+
+
+def _lowering(circuit: Circuit, spaces: Sequence[Space], identities: Iterable[Canonical]) -> Lowering:
+    pairs = [(gate, identity) for gate in circuit.gates(spaces) for identity in identities]
+    for gate, identity in pairs:
+        gate.denials.lowering(identity, gate.clock())
+    return pairs
+
+
+def lowered(pairs: Lowering) -> None:
+    """What was under way has been answered, or has failed and may have happened all the same."""
+    for gate, identity in pairs:
+        gate.denials.lowered(identity, gate.clock())
+
+
+def forgotten(circuit: Circuit, spaces: Sequence[Space], identity: Canonical, pairs: Lowering) -> None:
+    """A reset has been answered, or has failed: nothing is remembered of an identity any more."""
     circuit.local.forget(spaces, identity)
     circuit.forgive(spaces, identity)
     for space in spaces:
         circuit.known.take((space, identity))
     for gate in circuit.gates(spaces):
         gate.forget(identity)
-
-
-def forget_given(circuit: Circuit, asks: Sequence[Ask]) -> None:
-    """What was given back may be admitted, and a charge by force or by another limit changes the waits: no refusal is remembered."""
-    given = asks if circuit.rivalled else [ask for ask in asks if ask.mode in (GIVE, FORCE)]
-    for gate in circuit.gates([ask.space for ask in given]) if given else ():
-        for identity in {ask.identity for ask in given}:
-            gate.denials.forget(identity, gate.clock())
+    lowered(pairs)
 
 
 def decided_instead(circuit: Circuit, asks: Sequence[Ask], on_outage: OnOutage, share: float, asked: object) -> Seens:

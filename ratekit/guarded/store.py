@@ -23,10 +23,12 @@ from ratekit.guarded.gate import (
     check_budget,
     check_outage,
     decided_instead,
-    forget_given,
     forgotten,
+    giving,
     left_alone,
+    lowered,
     probing,
+    resetting,
     together_at,
 )
 from ratekit.guarded.part import check_share
@@ -120,7 +122,7 @@ class GuardedStore:
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`, or what the outage policy says."""
         if ticket := self._circuit.guard.ticket:
-            sent = self._circuit.clock()
+            sent, given = self._circuit.clock(), giving(self._circuit, asks)
             try:
                 answer = self._store.decide(asks, self._budget if budget is None else budget)
             except StoreError as error:
@@ -132,7 +134,7 @@ class GuardedStore:
                     self._circuit.saw(asks, answer, sent)
                 return answer
             finally:
-                forget_given(self._circuit, asks)
+                lowered(given)
         self._watch()
         return decided_instead(self._circuit, asks, self._on_outage, self._share, ticket)
 
@@ -176,10 +178,11 @@ class GuardedStore:
 
     def forget(self, spaces: Sequence[Space], identity: Canonical) -> None:
         """Make the keys of an identity as new; never locally: raises StoreUnavailable."""
+        pairs = resetting(self._circuit, spaces, identity)
         try:
             self._store.forget(spaces, identity)
-        finally:  # what failed may have happened all the same
-            forgotten(self._circuit, spaces, identity)
+        finally:
+            forgotten(self._circuit, spaces, identity, pairs)
 
     def health(self) -> Health:
         """How things stand with the store."""

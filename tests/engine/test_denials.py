@@ -4,6 +4,7 @@ What is known to be refused is refused here, and never anything else.
 A MemoryStore with a clock of its own stands for the remote one; questions and answers travel for as long as the test says.
 """
 
+import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -308,6 +309,39 @@ def test_a_reset_through_another_limiter_of_the_name_forgets_too():
     assert len(world.denials) == 0
 
 
+def test_nothing_is_refused_from_memory_while_a_reset_is_under_way_and_nothing_asked_before_its_answer_is_remembered():
+    world = World(limit(1))
+    other = Denials(plan_of([limit(1)], prefix="ratekit", name=f"world {id(world)}"))
+    world.hit()
+    assert [world.hit().source for _ in range(2)] == ["store", "denials"]
+    for denials in (world.denials, other):  # two of them at a time
+        denials.lowering("user", world.now)
+    world.pass_by(10)
+    sent, refused = world.now, world.peek()
+    for denials in (other, world.denials):
+        world.pass_by(10)
+        world.denials.learn("user", refused, sent, world.now)
+        assert world.hit().source == "store"
+        denials.lowered("user", world.now)
+    world.denials.learn("user", refused, sent, world.now)
+    world.pass_by(1)
+    assert [world.hit().source for _ in range(2)] == ["store", "denials"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_a_child_does_not_wait_for_a_reset_of_its_parent():
+    world = World(limit(1))
+    world.hit()
+    world.denials.lowering("user", world.now)
+    world.pass_by(1)
+    child = os.fork()
+    if not child:
+        sources = [world.hit().source for _ in range(2)]
+        os._exit(sources != ["store", "denials"])
+    assert os.waitpid(child, 0)[1] == 0
+    assert [world.hit().source for _ in range(2)] == ["store", "store"]
+
+
 def test_a_limiter_by_other_limits_does_not_share_refusals():
     world = World(limit(1))
     other = Denials(plan_of([limit(5)], prefix="ratekit", name=f"world {id(world)}"))
@@ -396,11 +430,12 @@ class Traffic:
         if what == "hit" and (told := self.world.denials.refuse(identity, cost, self.world.now)) is not None:
             self.local += 1
             assert not told
-            if not self.lowering[identity]:  # a reset under way has happened, or has not: either answer is right
-                assert not self.world.peek(cost, identity), "a false refusal"
+            assert not self.lowering[identity], "a refusal while somebody may have seen a reset already"
+            assert not self.world.peek(cost, identity), "a false refusal"
             return
         if what in ("reset", "give"):
             self.lowering[identity] += 1
+            self.world.denials.lowering(identity, self.world.now)
         sent = self.world.now
         self.later(up, lambda: self.reach(what, cost, identity, sent, down))
 
@@ -426,7 +461,7 @@ class Traffic:
 
     def lowered(self, identity: str) -> None:
         self.lowering[identity] -= 1
-        self.world.denials.forget(identity, self.world.now)
+        self.world.denials.lowered(identity, self.world.now)
 
 
 @relaxed

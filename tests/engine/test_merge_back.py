@@ -18,7 +18,7 @@ from ratekit.algorithms import FORCE, GIVE, LOOK, SPEND
 from ratekit.decision import decide
 from ratekit.guarded.circuit import Circuit
 from ratekit.guarded.debts import KEYS, Debts
-from ratekit.guarded.gate import Gate, decided_instead, forgotten
+from ratekit.guarded.gate import Gate, decided_instead, forgotten, resetting
 from ratekit.guarded.part import part_of
 from ratekit.stores import MemoryStore
 from ratekit.stores.naming import plan_of
@@ -437,7 +437,8 @@ def test_a_reset_forgets_what_is_owed():
     (process,) = world.processes
     process.hit(3)
     process.hit(2, who="bob")
-    forgotten(process.circuit, [world.plan[0][1]], "ann")
+    spaces = [world.plan[0][1]]
+    forgotten(process.circuit, spaces, "ann", resetting(process.circuit, spaces, "ann"))
     assert [(ask.identity, ask.cost) for ask in process.circuit.due()] == [("bob", 2)]
 
 
