@@ -4,10 +4,9 @@ Break one rule at a time and see that its test turns red: `make mutants`.
 Each patch in this directory begins with a line "Breaks: ..." and a line "Test: ..." (a pytest node id). The tree is copied once; the
 named tests must pass on the copy as it is, and each must fail once its patch is applied. Prints one line per patch; the exit code
 is 1 if a patch does not apply or its test stays green.
-
-    python tests/mutants/run.py [NAME ...]      only the patches whose file names contain one of these
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -90,4 +89,6 @@ def main(wanted):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only the patches whose file names contain one of these")
+    raise SystemExit(main(parser.parse_args().names))
