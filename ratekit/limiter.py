@@ -5,7 +5,6 @@ Both are shells: they check what they are given, ask the store once and hand on 
 """
 
 import threading
-import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from types import TracebackType
@@ -18,7 +17,7 @@ from ratekit import metered, metering
 from ratekit.algorithms import LOOK, SPEND
 from ratekit.decision import Decision
 from ratekit.denials import check_deny_cache
-from ratekit.errors import ConfigurationError, RateKitWarning
+from ratekit.errors import ConfigurationError, caution
 from ratekit.explanation import Explanation, explained
 from ratekit.guard import Health
 from ratekit.guarded.gate import OnOutage, check_budget, check_outage
@@ -53,11 +52,7 @@ def announce(holder: Any, store: object, prefix: str, name: str, limits: tuple[L
     other = _LIVE.setdefault(key, holder)
     if other.limits != limits:
         ours, theirs = ("; ".join(map(str, some)) for some in (limits, other.limits))
-        warnings.warn(
-            f"two limiters named {name!r} count together by different limits ('{theirs}' and '{ours}'): give one a name=",
-            RateKitWarning,
-            stacklevel=3,
-        )
+        caution(f"two limiters named {name!r} count together by different limits ('{theirs}' and '{ours}'): give one a name=")
 
 
 class Limiter:
@@ -384,11 +379,7 @@ def open_or_take(
         raise ConfigurationError(f"store {store!r}: write a URL such as 'redis://localhost:6379/0', or give {kind}")
     if not getattr(store, "remote", False):
         if share is not None:
-            warnings.warn(
-                f"lease {lease!r} is for stores that are asked by a trip, and {store!r} is not: nothing is lent; leave it out",
-                RateKitWarning,
-                stacklevel=3,
-            )
+            caution(f"lease {lease!r} is for stores that are asked by a trip, and {store!r} is not: nothing is lent; leave it out")
         return store
     guard = guarded(store, wait=wait, budget=budget, on_outage=on_outage, deny_cache=deny_cache, fallback_share=fallback_share)
     if share is None:

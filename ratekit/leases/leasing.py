@@ -14,7 +14,6 @@ end of the window that it was charged in. (The clocks must run at one rate: a th
 Proof of the whole, and what the other figures are for: docs/decisions/leases.md.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +21,7 @@ from typing import Final
 
 from ratekit.algorithms import GIVE, SPEND, Rule, rule_of
 from ratekit.decision import Decision, Seen
-from ratekit.errors import ConfigurationError, RateKitWarning
+from ratekit.errors import ConfigurationError, caution
 from ratekit.limit import Limit
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Seens
@@ -137,9 +136,7 @@ def _over(part: Decision, plan: Plan, overs: Sequence[int]) -> int:
 def too_little(plan: Plan, share: Fraction) -> None:
     """Say that nothing is lent."""
     limits = "; ".join(str(rule.limit) for rule, _ in plan)
-    warnings.warn(
+    caution(
         f"lease {float(share):g} of '{limits}' is less than 2 units, or lasts less than 5 ms: nothing is lent; leave it out, or write "
-        "a larger share",
-        RateKitWarning,
-        stacklevel=5,
+        "a larger share"
     )
