@@ -88,7 +88,8 @@ class Health:
     What `health` shows. `since`: seconds in this state. `fault`: the latest one, None while closed. `failures`, `changes` and
     `probes` count from the beginning. While open, `next_probe` is seconds until the next probe may be sent, and `needed` is how many
     good ones in a row close; closed, None and 0. `staleness`: seconds, at most, that what is known of others is old, infinite before
-    anything was heard; None where a store knows all at once.
+    anything was heard; None where a store knows all at once. `store`: where it is, without user and password; "" in
+    this process.
     """
 
     state: State
@@ -100,6 +101,7 @@ class Health:
     next_probe: float | None
     needed: int
     staleness: float | None = None
+    store: str = ""
 
 
 class Guard:

@@ -19,6 +19,7 @@ from ratekit.errors import MissingExtra
 from ratekit.guarded.circuit import circuits
 from ratekit.metering import BOUNDS, Tally
 from ratekit.stores.memory import monotonic
+from ratekit.stores.traffic import label_of
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -145,12 +146,6 @@ def _of_stores() -> Iterator[Reading]:
 
 def _reading(name: str, labels: Mapping[str, str], value: int) -> Reading:
     return Reading(_BY_NAME[f"ratekit_{name}"], labels, value)
-
-
-def label_of(store: Any) -> str:
-    """Where a store is, without user and password; its kind where it does not say."""
-    traffic = getattr(store, "traffic", None)
-    return traffic.place if traffic else type(store).__name__.removeprefix("Async").removesuffix("Store").lower()
 
 
 class Collector:

@@ -6,18 +6,20 @@ what was last seen of its keys and is owed on them. No I/O.
 import logging
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from ratekit.algorithms import LOOK, Rule
 from ratekit.decision import Seen
 from ratekit.errors import StoreError
-from ratekit.guard import Change, Fault, Guard
+from ratekit.guard import Change, Fault, Guard, Health
 from ratekit.guarded.debts import TOGETHER, Debts
 from ratekit.stores.memory import Clock, MemoryStore, monotonic
 from ratekit.stores.naming import Canonical, Space
 from ratekit.stores.protocol import Ask, Seens
+from ratekit.stores.traffic import label_of
 
 if TYPE_CHECKING:
     from ratekit.guarded.gate import Gate
@@ -50,8 +52,10 @@ class Known:
 class Circuit:
     """The guard of one remote store, shared by all who use it in this process, and the memory that stands in for the store."""
 
-    def __init__(self, clock: Clock, *, merges: bool = True) -> None:
+    def __init__(self, clock: Clock, *, merges: bool = True, place: Callable[[], str] = str) -> None:
         self.clock = clock
+        self.place = place
+        """Where the store is, as logs may name it."""
         self.merges = merges
         """Whether the store knows what to do with what it is owed."""
         self.debts = Debts()
@@ -69,7 +73,7 @@ class Circuit:
         """A trip ended badly."""
         with self._lock:
             change = self.guard.failed(monotonic(), Fault(error.fault), ticket)
-        say(change, str(error))
+        say(change, self.place(), str(error))
 
     def succeeded(self, ticket: int) -> None:
         """A trip ended well while not all of them do."""
@@ -87,7 +91,11 @@ class Circuit:
             if answer is not None:  # the store read its clock before the answer came: nothing is dated too late
                 self.shift = answer.now - self.clock()
             change = self.guard.probed(monotonic(), number, None if error is None else Fault(error.fault))
-        say(change)
+        say(change, self.place())
+
+    def health(self) -> Health:
+        """How things stand with the store, and which it is."""
+        return replace(self.guard.health(monotonic()), store=self.place())
 
     def pause(self) -> float:
         """Seconds until the next probe is due."""
@@ -150,13 +158,14 @@ class Circuit:
                 self.debts.seeded(look[0], self.local.decide(look))
 
 
-def say(change: Change | None, why: str = "") -> None:
+def say(change: Change | None, place: str, why: str = "") -> None:
     """One line in the log per change of state. Not under a lock: a log may be limited, too."""
     if change is not None:
         serious = logging.ERROR if change.fault is Fault.REFUSED else logging.WARNING
         level = serious if change.state == "open" else logging.INFO
         facts = {"ratekit_state": change.state, "ratekit_fault": change.fault.value, "ratekit_after": change.after}
-        log.log(level, "%s%s", change, f": {why}" if why else "", extra={"event": "circuit", **facts})
+        extra = {"event": "circuit", "ratekit_store": place, **facts}
+        log.log(level, "%s: %s%s", place, change, f": {why}" if why else "", extra=extra)
 
 
 _CIRCUITS: Final[WeakKeyDictionary[Any, Circuit]] = WeakKeyDictionary()
@@ -169,7 +178,8 @@ def circuit_of(store: Any) -> Circuit:
         circuit = _CIRCUITS.get(store)
         if circuit is None:
             merges = getattr(store, "merges", False)
-            circuit = _CIRCUITS[store] = Circuit(getattr(store, "clock", None) or monotonic, merges=merges)
+            clock, itself = getattr(store, "clock", None) or monotonic, ref(store)  # a store is not kept by its circuit
+            circuit = _CIRCUITS[store] = Circuit(clock, merges=merges, place=lambda: label_of(itself()))
         return circuit
 
 

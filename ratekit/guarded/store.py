@@ -33,7 +33,7 @@ from ratekit.guarded.gate import (
 )
 from ratekit.guarded.part import check_share
 from ratekit.stores.counting import Command, Job
-from ratekit.stores.memory import monotonic, nanoseconds
+from ratekit.stores.memory import nanoseconds
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens, Spend, Store, many_of
 
@@ -186,7 +186,7 @@ class GuardedStore:
 
     def health(self) -> Health:
         """How things stand with the store."""
-        return self._circuit.guard.health(monotonic())
+        return self._circuit.health()
 
     def hold(self) -> bool:
         """A guarded store is its limiter's own."""

@@ -28,7 +28,6 @@ from ratekit.guarded.gate import (
 )
 from ratekit.guarded.part import check_share
 from ratekit.stores.counting import Command, Job
-from ratekit.stores.memory import monotonic
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, AsyncStore, Seens, async_many_of
 
@@ -187,7 +186,7 @@ class AsyncGuardedStore:
 
     def health(self) -> Health:
         """How things stand with the store."""
-        return self._circuit.guard.health(monotonic())
+        return self._circuit.health()
 
     async def aclose(self) -> None:
         """Let go of the store."""

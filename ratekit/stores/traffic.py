@@ -61,3 +61,9 @@ def place_of(target: Any) -> str:
         return f"redis+sentinel://{service}/{options.get('db') or 0}"
     host = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return f"redis://{host}/{options.get('db') or 0}"
+
+
+def label_of(store: Any) -> str:
+    """Where a store is, without user and password; its kind where it does not say."""
+    traffic = getattr(store, "traffic", None)
+    return traffic.place if traffic else type(store).__name__.removeprefix("Async").removesuffix("Store").lower()
