@@ -5,30 +5,17 @@ As `peek` does it asks the store itself: what is there, or an error, never a loc
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich import box
 from rich.table import Table
 
 from ratekit.algorithms import LOOK
-from ratekit.cli.common import OUT, Json, Name, Prefix, StoreUrl, opened, parsed, plainly, print_json, printable, seconds
-from ratekit.cli.state import Key, PolicyName
-from ratekit.errors import ConfigurationError
+from ratekit.cli.common import OUT, Json, Name, Prefix, StoreUrl, opened, plainly, print_json, printable, seconds
+from ratekit.cli.which import File, Key, PolicyName, SomeLimits, plans_of
 from ratekit.explanation import Explanation, explained
-from ratekit.limit import Limit
-from ratekit.policy_file import policies_of
-from ratekit.stores.naming import Plan, canonical, plan_of
+from ratekit.stores.naming import Plan, canonical
 from ratekit.stores.protocol import Store, hit
-
-SomeLimits = Annotated[
-    list[str] | None,
-    typer.Option("--limit", metavar="TEXT", help='A limit such as "100/minute"; may be given several times.', show_default=False),
-]
-File = Annotated[
-    Path | None, typer.Option("--policies", metavar="FILE.toml", help="Explain every policy of a file instead.", show_default=False)
-]
 
 
 def explanations(store: Store, plans: Sequence[tuple[str, Plan]], key: str) -> list[tuple[str, Explanation]]:
@@ -60,22 +47,6 @@ def explain(
             print_json({"key": key, "policies": [_facts(which, one) for which, one in found]})
         else:
             _show(key, found)
-
-
-def plans_of(limit: list[str] | None, file: Path | None, policy: str, *, prefix: str, name: str) -> list[tuple[str, Plan]]:
-    """Where the limits that are named count, or those of a file: per policy its name and its plan."""
-    asked = _asked(limit, file, policy)
-    return [(which, plan_of(limits, prefix=prefix, name=name, policy=which)) for which, limits in asked]
-
-
-def _asked(limit: list[str] | None, file: Path | None, policy: str) -> list[tuple[str, Sequence[Limit]]]:
-    if (limit is None) == (file is None) or (file is not None and policy):
-        raise ConfigurationError(
-            'write the limits, --limit "100/minute" (and --policy NAME), or --policies FILE.toml for all of a file'
-        )
-    if file is not None:
-        return [(one.name, one.limits) for one in policies_of(file)]
-    return [(policy, parsed(limit or []))]
 
 
 def _facts(policy: str, one: Explanation) -> dict[str, Any]:

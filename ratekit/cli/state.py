@@ -12,16 +12,13 @@ from rich.table import Table
 
 from ratekit.algorithms import LOOK
 from ratekit.cli.common import OUT, Json, Limits, Name, Prefix, StoreUrl, opened, parsed, plainly, print_json, printable, seconds
+from ratekit.cli.which import File, Key, PolicyName, SomeLimits, plans_of
 from ratekit.decision import Decision
 from ratekit.limiter import check_cost
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import hit
 
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="Who: the identity as it is counted (IPv6 by its /64).", show_default=False)
-]
 Cost = Annotated[int, typer.Option(metavar="N", help="How many units the question is about.")]
-PolicyName = Annotated[str, typer.Option("--policy", metavar="TEXT", help="The middleware policy's name; none for limits=.")]
 
 
 def peek(
@@ -48,20 +45,25 @@ def peek(
 
 def reset(
     key: Key,
-    limit: Limits,
+    limit: SomeLimits = None,
+    policies: File = None,
     store: StoreUrl = None,
     name: Name = "default",
     prefix: Prefix = "ratekit",
     policy: PolicyName = "",
     as_json: Json = False,
 ) -> None:
-    """Make a client as new: forget all that it has spent of these limits."""
+    """
+    Make a client as new: forget all that it has spent of these limits, or of all of a file.
+
+    Example: ratekit reset 192.0.2.7 --policies policies.toml --store redis://localhost:6379/0
+    """
     with plainly():
-        plan = plan_of(parsed(limit), prefix=prefix, name=name, policy=policy)
+        plans = plans_of(limit, policies, policy, prefix=prefix, name=name)
         identity = canonical(key)
         with opened(store, "reset") as there:
-            there.forget([space for _, space in plan], identity)
-        limits = [str(rule.limit) for rule, _ in plan]
+            there.forget([space for _, plan in plans for _, space in plan], identity)
+        limits = [str(rule.limit) for _, plan in plans for rule, _ in plan]
         if as_json:
             print_json({"key": key, "reset": limits})
         else:

@@ -17,9 +17,8 @@ from rich.table import Table
 from ratekit.algorithms import LOOK
 from ratekit.cli.common import Json, Name, Prefix, StoreUrl, plainly, print_json, printable, seconds, shared
 from ratekit.cli.doctor_redis import PATIENCE, globbed
-from ratekit.cli.explain_key import File, SomeLimits, plans_of
 from ratekit.cli.live import Count, Every, bar, live
-from ratekit.cli.state import PolicyName
+from ratekit.cli.which import File, PolicyName, SomeLimits, plans_of
 from ratekit.errors import ConfigurationError, StoreUnavailable
 from ratekit.explanation import Told, explained
 from ratekit.stores.naming import Plan, Space

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ratekit.cli.common import Name, Prefix, StoreUrl, opened, plainly, printable, seconds
-from ratekit.cli.explain_key import File, SomeLimits, explanations, plans_of
+from ratekit.cli.explain_key import explanations
 from ratekit.cli.live import Count, Every, bar, live
-from ratekit.cli.state import Key, PolicyName
+from ratekit.cli.which import File, Key, PolicyName, SomeLimits, plans_of
 from ratekit.explanation import Explanation
 from ratekit.metering import NEAR
 

@@ -4,14 +4,18 @@
 
 import asyncio
 import json
+from contextlib import closing
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from ratekit import Limiter, Policy
+from ratekit import Limit, Limiter, Policy
+from ratekit.algorithms import SPEND
 from ratekit.asgi import RateLimitMiddleware
-from ratekit.stores.redis import AsyncRedisStore
+from ratekit.stores.naming import plan_of
+from ratekit.stores.protocol import hit
+from ratekit.stores.redis import AsyncRedisStore, RedisStore
 
 LIMIT = ("--limit", "3/hour")
 
@@ -122,3 +126,26 @@ def test_a_cost_that_cannot_be_is_said_with_exit_code_2(ratekit, redis_url):
 
 def test_what_a_key_hides_is_not_sent_to_the_terminal(ratekit, redis_url):
     assert "\x1b" not in ratekit("peek", "\x1b[2J", *LIMIT, "--store", redis_url).stdout
+
+
+def test_reset_makes_a_client_as_new_for_every_policy_of_a_file(ratekit, redis_url, tmp_path):
+    file = tmp_path / "policies.toml"
+    file.write_text(
+        '[[policies]]\nname = "login"\nlimits = "5/minute"\n[[policies]]\nname = "api"\nlimits = ["9/hour", "20/day"]\n'
+    )
+    limits = {"login": ["5/minute"], "api": ["9/hour", "20/day"]}
+    with closing(RedisStore(redis_url, budget=10)) as store:
+        for policy, texts in limits.items():
+            plan = plan_of([Limit.parse(text) for text in texts], prefix="ratekit", name="default", policy=policy)
+            assert hit(store, plan, "192.0.2.7", 5, SPEND)
+    options = ("--policies", file, "--store", redis_url, "--json")
+    facts = json.loads(ratekit("reset", "192.0.2.7", *options).stdout)
+    assert facts == {"key": "192.0.2.7", "reset": ["5/minute", "9/hour", "20/day"]}
+    told = json.loads(ratekit("explain", "192.0.2.7", *options).stdout)["policies"]
+    assert [one["spent"] for policy in told for one in policy["limits"]] == [0, 0, 0]
+
+
+def test_reset_of_a_file_and_of_a_limit_at_once_is_an_error(ratekit, redis_url):
+    result = ratekit("reset", "user:42", *LIMIT, "--policies", "a.toml", "--store", redis_url)
+    assert result.exit_code == 2
+    assert "--policies FILE.toml" in result.stderr
