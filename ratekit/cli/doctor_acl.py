@@ -14,7 +14,9 @@ from ratekit.stores.naming import plan_of
 
 _CALL: Final = re.compile(r"""\b(?:p?call\(|repaired\(\s*\w+,)\s*['"]([A-Za-z]+)['"]""")
 OURS: Final = ("eval", "evalsha", "del", "ping")
-"""What is asked outside scripts."""
+"""What is asked outside scripts,"""
+OF_A_CLUSTER: Final = ("asking", "cluster|slots")
+"""and of the nodes of a cluster besides."""
 
 
 def commands() -> list[str]:
@@ -28,10 +30,13 @@ def commands() -> list[str]:
     return sorted(found.union(OURS))
 
 
-def acl_line(prefix: str, database: int = 0) -> str:
-    """The line that makes a user who may do what ratekit needs and no more. `database` other than 0 takes SELECT, too."""
+def acl_line(prefix: str, database: int = 0, *, cluster: bool = False) -> str:
+    """
+    The line that makes a user who may do what ratekit needs and no more. `database` other than 0 takes SELECT, too, and a `cluster`
+    ASKING and CLUSTER SLOTS, on each of its nodes.
+    """
     head, _, _ = plan_of([Limit(1, per=1)], prefix=prefix, name="doctor")[0][1].head.partition(":{")
-    needed = [*commands(), *(["select"] if database else [])]
+    needed = [*commands(), *(["select"] if database else []), *(OF_A_CLUSTER if cluster else [])]
     return f"ACL SETUSER ratekit on >PASSWORD ~{head}:* resetchannels -@all {' '.join(f'+{name}' for name in needed)}"
 
 

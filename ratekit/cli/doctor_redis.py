@@ -7,12 +7,15 @@ said to be unknown, and who could look.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
 from ratekit.algorithms import SPEND, rule_of
 from ratekit.cli.doctor_acl import acl_line
 from ratekit.cli.doctor_finding import Finding
+from ratekit.cli.redis_client import of_a_cluster
 from ratekit.errors import StoreError
 from ratekit.limit import ALGORITHM_NAMES, MOST, Limit
 from ratekit.stores.naming import plan_of
@@ -32,27 +35,34 @@ def examined(url: str, prefix: str, most_keys: int) -> list[Finding]:
     open_store(url).close()  # what is no URL of ours, or takes an extra that is missing, is said here
     import redis
 
-    from ratekit.cli.redis_client import client_of
+    from ratekit.cli.redis_client import clients_of
 
     try:
-        client = client_of(url)
-        reached = _ping(client)
+        clients = clients_of(url)
+        reached = [_ping(client) for client in clients]
     except (redis.RedisError, OSError) as error:
         advice = "Is it running, is the address right, does a firewall let this machine in, are user and password right?"
         return [Finding("ping", "bad", f"no answer: {error}", advice)]
-    try:
-        examine: list[Callable[[], Finding]] = [
-            lambda: _version(client),
-            lambda: script(url, prefix, database=int(client.connection_pool.connection_kwargs.get("db") or 0)),
-            lambda: _clock(client),
-            lambda: _eviction(client),
-            lambda: _connections(client),
-            lambda: _immortal(client, prefix, most_keys),
-        ]
-        names = ("version", "script", "clock", "eviction", "connections", "time to live")
-        return [reached, *(_seen(name, look, redis.RedisError) for name, look in zip(names, examine, strict=True))]
-    finally:
-        client.close()
+    database = int(clients[0].connection_pool.connection_kwargs.get("db") or 0)
+    found = [_named(client, answer, among=len(clients)) for client, answer in zip(clients, reached, strict=True)]
+    found.append(_seen("script", lambda: script(url, prefix, database), redis.RedisError))
+    for client in clients:
+        with client:
+            looks = [
+                _seen("version", partial(_version, client), redis.RedisError),
+                _seen("clock", partial(_clock, client), redis.RedisError),
+                _seen("eviction", partial(_eviction, client), redis.RedisError),
+                _seen("connections", partial(_connections, client), redis.RedisError),
+                _seen("time to live", partial(_immortal, client, prefix, most_keys), redis.RedisError),
+            ]
+            found += [_named(client, look, among=len(clients)) for look in looks]
+    return found
+
+
+def _named(client: Any, finding: Finding, *, among: int) -> Finding:
+    """What was found at one of several servers, with its name."""
+    options = client.connection_pool.connection_kwargs
+    return replace(finding, says=f"{options['host']}:{options['port']}: {finding.says}") if among > 1 else finding
 
 
 def _seen(name: str, look: Callable[[], Finding], fault: type[Exception]) -> Finding:
@@ -105,7 +115,7 @@ def _version(client: Any) -> Finding:
 def script(url: str, prefix: str, database: int = 0) -> Finding:
     """Whether every rule's script runs there, on keys of the doctor's own that end within a second."""
     store = open_store(url)
-    line = acl_line(prefix, database)
+    line = acl_line(prefix, database, cluster=of_a_cluster(url))
     try:
         for name in ALGORITHM_NAMES:
             rule = rule_of(Limit(MOST, per=1, algorithm=name))

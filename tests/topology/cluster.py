@@ -17,7 +17,10 @@ TIMEOUT = 500
 
 
 class Member(servers.RedisServer):
-    """One server of a cluster, with options and perhaps a password of its own."""
+    """One server of a cluster, with options and perhaps a password and a port for TLS of its own."""
+
+    secure_port: int | None = None
+    """The others move keys to it by TLS, if it is there."""
 
     def __init__(self, *options: str, password: str | None = None) -> None:
         super().__init__(*options)
@@ -130,7 +133,8 @@ class RedisCluster:
         """Move some keys of a slot; how many."""
         keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, most)
         if keys:
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            greeting = ["AUTH", target.password] if target.password else []
+            source.ask("MIGRATE", "127.0.0.1", target.secure_port or target.port, "", 0, 5000, *greeting, "KEYS", *keys)
         return len(keys)
 
     def finish(self, slot: int, target: Member) -> None:

@@ -35,6 +35,7 @@ WRONG: Final = (ValueError, TypeError, redis.exceptions.RedisError)
 """What redis-py raises at an option that is none."""
 _DATABASE: Final = re.compile(r"/?|/[0-9]+/?")
 _OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+_REASON: Final = re.compile(r" - (?:\w+:)?(\w+Error)")
 _MANAGER: Final[Any] = redis.sentinel.Sentinel
 _ASYNC_MANAGER: Final[Any] = redis.asyncio.sentinel.Sentinel
 
@@ -131,10 +132,12 @@ async def _to_master_async(sentinels: Sentinels) -> Any:
 
 def _nobody(sentinels: Sentinels, error: Exception) -> Exception:
     """That no sentinel names a master: redis-py's words, which name all options of all connections, made short."""
-    if "AuthenticationError" in str(error):
+    reasons = set(_REASON.findall(str(error)))
+    if "AuthenticationError" in reasons:
         return redis.exceptions.AuthenticationError("the sentinels do not take this sentinel_username= or sentinel_password=")
     asked = ", ".join(f"{host}:{port}" for host, port in sentinels.addresses)
-    return MasterNotFoundError(f"no sentinel of {asked} names a master for {sentinels.service!r}")
+    why = f" ({', '.join(sorted(reasons))})" if reasons else ""
+    return MasterNotFoundError(f"no sentinel of {asked} names a master for {sentinels.service!r}{why}")
 
 
 def _pool_of(target: Any, pool: Any, client: Any) -> Any:

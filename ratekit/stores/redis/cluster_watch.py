@@ -65,7 +65,7 @@ class Watch:
             order = _DICE.sample(self._nodes, len(self._nodes)) + [one for one in self._seeds.addresses if one not in self._nodes]
             for address in sorted(order, key=lambda address: address == suspect):
                 try:
-                    view, nodes = view_of(_asked(self._seeds, address), address)
+                    view, nodes = view_of(asked(self._seeds, address), address)
                 except FAULTS as fault:
                     error = translated(fault)
                     continue
@@ -83,7 +83,8 @@ class Watch:
                 wait(error)
 
 
-def _asked(seeds: Seeds, address: Address) -> Any:
+def asked(seeds: Seeds, address: Address) -> Any:
+    """What a node says of all slots."""
     connection = opener(seeds, address, PATIENCE)()
     try:
         connection.send_command("CLUSTER", "SLOTS")
