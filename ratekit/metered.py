@@ -26,11 +26,11 @@ SAMPLED: Final = 7
 _now: Final = time.perf_counter_ns
 
 
-def spends(tally: Tally, plan: Plan, spender: Callable[[Plan, Spend], Spend], otherwise: Spend) -> Spend:
+def spends(tally: Tally, plan: Plan, spender: Callable[..., Spend], otherwise: Spend) -> Spend:
     """
     The shortest way of a store in this process, counted; nobody asks for its latency.
 
-    Each hit counts as admitted; what did not go the shortest way is counted by what became of it instead. So nothing is asked of most
+    Each hit counts as admitted; what was no plain admission is counted by what became of it instead. So nothing is asked of most
     decisions but how much of the limit is spent.
     """
     admitted, counts = tally.admitted, counter(tally, [rule.limit for rule, _ in plan], timed=False)
@@ -38,6 +38,12 @@ def spends(tally: Tally, plan: Plan, spender: Callable[[Plan, Spend], Spend], ot
     def other(identity: Any, cost: int) -> Decision:
         admitted["store"] -= 1
         decision = otherwise(identity, cost)
+        counts(decision)
+        return decision
+
+    def made(items: tuple[Any, ...]) -> Decision:
+        admitted["store"] -= 1
+        decision = Decision(items)
         counts(decision)
         return decision
 
@@ -51,7 +57,7 @@ def spends(tally: Tally, plan: Plan, spender: Callable[[Plan, Spend], Spend], ot
             return decision
 
         return plain
-    return _counted(tally, spender(plan, other), limits)
+    return _counted(tally, spender(plan, other, made), limits)
 
 
 def _counted(tally: Tally, spend: Spend, limits: Sequence[Limit]) -> Spend:

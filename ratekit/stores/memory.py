@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from ratekit.algorithms import CHECK, FORCE, GIVE, LOOK, MERGE, SHADOW, SPEND, Rule
@@ -19,8 +19,10 @@ from ratekit.stores.counting import Cells, Command, Job
 from ratekit.stores.latch import Latch
 from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, AsyncCompiled, Compiled, Seens, Spend, hit
-from ratekit.stores.tables import SHARED, Table, Tables
+from ratekit.stores.shortest import Made, shortest, single
+from ratekit.stores.tables import SHARED, Tables
 
+T = TypeVar("T", bound=Callable[..., Any])
 Clock = Callable[[], int]
 """Microseconds, never going back."""
 
@@ -72,17 +74,20 @@ class MemoryStore:
         rule = self._dated(rule)
         with self._lock:
             table = self._tables.of(rule, space)
-        return _single(self, rule, table)
+        return self._timed(single(self._lock, self._tables, table, rule, self._clock))
 
-    def spender(self, plan: Plan, otherwise: Spend) -> Spend:
-        """The shortest way to spend: what a single limit admits to a key that is held; all else is asked `otherwise`."""
+    def spender(self, plan: Plan, otherwise: Spend, made: Made = Decision) -> Spend:
+        """
+        The shortest way to spend from a single limit; what it does not know is asked `otherwise`. The decisions that are not plain
+        admissions are made by `made`, so that they can be counted.
+        """
         if len(plan) > 1:
             return otherwise
         rule, space = plan[0]
         rule = self._dated(rule)
         with self._lock:
             table = self._tables.of(rule, space)
-        return _shortest(self, rule, table, otherwise)
+        return self._timed(shortest(self._lock, table, rule, nanoseconds(self._clock), otherwise, made))
 
     def decide(self, asks: Sequence[Ask], budget: float | None = None) -> Seens:
         """One hit: all-or-nothing over `asks`."""
@@ -138,7 +143,12 @@ class MemoryStore:
             self._clock = clock
             self._tables.clear()
             for compiled in list(self._compiled):
-                compiled.retime(clock)  # type: ignore[attr-defined]
+                compiled.retime(clock, nanoseconds(clock))  # type: ignore[attr-defined]
+
+    def _timed(self, compiled: T) -> T:
+        """What was compiled is told of another clock, for as long as somebody has it."""
+        self._compiled.add(compiled)
+        return compiled
 
     def _dated(self, rule: Rule) -> Rule:
         """The rule itself; one that goes by dates is told what this clock's instants are there."""
@@ -155,85 +165,6 @@ class MemoryStore:
 def _first(mode: int) -> int:
     """How a limit is asked before it is known whether all of them have room."""
     return LOOK if mode in (LOOK, GIVE) else CHECK
-
-
-def _single(store: MemoryStore, rule: Rule, table: Table) -> Compiled:
-    """A hit on one limit, in any mode but GIVE."""
-    first, others, mask, step, read, limit = table.shards[0], table.shards[1:], table.mask, rule.step, rule.read, rule.limit
-    lock, clock, tables = store._lock, store._clock, store._tables
-
-    def single(identity: Canonical, cost: int, mode: int) -> Decision:
-        source = "store"
-        lock.wait()
-        try:
-            now = clock()
-            states = first if identity in first else others[hash(identity) & mask]
-            state = states.get(identity)
-            if state is not None:
-                after, seen = step(state, now, cost, mode)
-                if after is not state and after is not None and mode != LOOK:
-                    states[identity] = after
-            else:
-                place = tables.place(table, identity, now)
-                after, seen = step(place.state, now, cost, mode)
-                if seen[0] and mode != LOOK:
-                    tables.save(place, after)
-                source = "overflow" if place.shard == SHARED else "store"
-        finally:
-            lock.leave(None)
-        return Decision((seen[0], limit, read, cost, seen, source, False, 0, ()))
-
-    def retime(other: Clock) -> None:
-        nonlocal clock
-        clock = other
-
-    _retimed(store, single, retime)
-    return single
-
-
-def _shortest(store: MemoryStore, rule: Rule, table: Table, otherwise: Spend) -> Spend:
-    # The path of nearly every hit in memory: whatever it needs is a local of the closure, and only integers are made.
-    charge, recall, limit = rule.charger(), rule.recall, rule.limit
-    first, others, mask = table.shards[0], table.shards[1:], table.mask
-    take, wait, leave = store._lock.take, store._lock.wait, store._lock.leave
-    clock = nanoseconds(store._clock)
-    one = 1
-
-    def spend(identity: Any, cost: int = 1) -> Decision:
-        if cost is not one and (type(cost) is not int or cost < 1):
-            return otherwise(identity, cost)
-        try:
-            take()
-        except IndexError:
-            wait()
-        try:
-            now = clock()
-            states = first
-            state = states.get(identity)
-            if state is None:
-                states = others[hash(identity) & mask]
-                state = states.get(identity)
-            told = None if state is None else charge(states, identity, state, now, cost)
-        except TypeError:  # no identity, as it cannot be hashed
-            told = None
-        finally:
-            leave(None)
-        if told is None:
-            return otherwise(identity, cost)
-        return Decision((True, limit, recall, cost, told, "store", False, 0, ()))
-
-    def retime(other: Clock) -> None:
-        nonlocal clock
-        clock = nanoseconds(other)
-
-    _retimed(store, spend, retime)
-    return spend
-
-
-def _retimed(store: MemoryStore, compiled: Any, retime: Callable[[Clock], None]) -> None:
-    """Let a store know what was compiled, for as long as somebody has it."""
-    compiled.retime = retime
-    store._compiled.add(compiled)
 
 
 class AsyncMemoryStore:

@@ -24,11 +24,21 @@ from ratekit.limit import Limit
 Identity = str | int | tuple[Any, ...]
 """Who is asking: str, int or tuples of them. 42 and "42" are one; ("a", "b") and ("a,b",) are two."""
 
-Canonical = str | bytes | tuple[Any, ...]
-"""An identity with its integers as text and every long text as its hash (bytes)."""
-
 LONG: Final = 128
 """Characters beyond which text is kept as its hash, so that nobody fills the memory with names."""
+
+DIGEST: Final = 20
+"""Bytes of that hash."""
+
+
+class Digest(bytes):
+    """What is kept of a long text: its hash, the same everywhere, and then the `hash` that the text has in this process."""
+
+    __slots__ = ()
+
+
+Canonical = str | Digest | tuple[Any, ...]
+"""An identity with its integers as text and every long text as its hash."""
 
 
 class Space(NamedTuple):
@@ -83,12 +93,34 @@ def canonical(identity: Identity) -> Canonical:
     ('42', ('a', '7'))
     """
     if isinstance(identity, str):
-        return identity[:] if len(identity) <= LONG else _digest(identity, b"long")
+        if len(identity) <= LONG:
+            return identity[:]
+        return Digest(_digest(identity, b"long") + hash(identity[:]).to_bytes(8, "little", signed=True))
     if isinstance(identity, int) and not isinstance(identity, bool):
         return canonical(str(identity))
     if isinstance(identity, tuple) and identity:
         return tuple(map(canonical, identity))
     raise ConfigurationError(f"identity {identity!r}: write a str, an int or a tuple of them that is not empty")
+
+
+def spot(identity: Any) -> int:
+    """
+    A hash that is the same of an identity as it was given and of its canonical form, and found sooner than that form. Raises TypeError
+    for what is no identity.
+
+    >>> spot(42) == spot("42"), spot(("a", 7)) == spot(canonical(("a", 7)))
+    (True, True)
+    """
+    kind = type(identity)
+    if kind is str:
+        return hash(identity)
+    if kind is tuple and identity:
+        return hash(tuple([hash(part) if type(part) is str else spot(part) for part in identity]))
+    if kind is int:
+        return hash(str(identity))
+    if kind is Digest:
+        return int.from_bytes(identity[DIGEST:], "little", signed=True)
+    raise TypeError(f"identity {identity!r}")
 
 
 @lru_cache(maxsize=16_384)
@@ -98,7 +130,7 @@ def escaped(identity: Canonical) -> str:
 
 
 def _digest(text: str, purpose: bytes) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20, person=purpose).digest()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST, person=purpose).digest()
 
 
 def _escape(text: str) -> str:
@@ -115,6 +147,6 @@ def _short(escaped: str, most: int) -> str:
 def _text(identity: Canonical) -> str:
     if isinstance(identity, str):
         return quote(identity, safe="@:", errors="surrogatepass")
-    if isinstance(identity, bytes):
-        return "#" + identity.hex()
+    if isinstance(identity, Digest):
+        return "#" + identity[:DIGEST].hex()
     return "(" + ",".join(map(_text, identity)) + ")"

@@ -3,6 +3,10 @@ Tables: the states of a memory store, bounded, and never forgiven. Not for two t
 
 Keys are spread over small dicts, so that neither the growth of a dict nor the sweep of one stalls a hit: a new key pays for
 looking at a few old ones. The first dict of a table is filled first, and found without a hash.
+
+A stranger who comes when the store is full is found a bucket by the `spot` of what the caller gave, without the work of a canonical
+form: that would only be needed to see whether it has a key of its own, and of the keys that are not what the caller gave
+the spots are kept.
 """
 
 from collections.abc import Sequence
@@ -11,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ratekit.algorithms import Rule
 from ratekit.decision import NEVER
 from ratekit.errors import caution
-from ratekit.stores.naming import Canonical, Space
+from ratekit.stores.naming import Canonical, Space, spot
 
 FIRST: Final = 1024
 """The most keys that the first dict takes."""
@@ -26,15 +30,16 @@ SHARED: Final = -1
 
 
 class Table:
-    """The states of one space: small dicts, what each may expire first, and the shared buckets."""
+    """The states of one space: small dicts, what each may expire first, the shared buckets, how many keys have which spot."""
 
-    __slots__ = ("earliest", "expiry", "mask", "overflow", "period", "shards")
+    __slots__ = ("earliest", "expiry", "mask", "overflow", "period", "shards", "spots")
 
     def __init__(self, rule: Rule, size: int) -> None:
         self.shards: list[dict[Canonical, Any]] = [{} for _ in range(1 + size)]
         self.earliest = [NEVER] * (1 + size)
         self.mask = size - 1
         self.overflow: dict[int, Any] = {}
+        self.spots: list[dict[int, int]] = [{} for _ in range(size)]
         self.expiry, self.period = rule.expiry, rule.limit.period
 
     def home(self, key: Canonical) -> int:
@@ -44,6 +49,47 @@ class Table:
             return 0
         other = 1 + (hash(key) & self.mask)
         return other if len(first) >= FIRST or key in self.shards[other] else 0
+
+    def find(self, identity: Any, now: int) -> "Found | None":
+        """
+        What an identity spends from that is not held as the caller gave it: the key of an integer, or the live bucket of a stranger.
+
+        None for who is new, or who may have a key of another form; None or a TypeError for what is no identity.
+        """
+        if type(identity) is int:
+            identity = str(identity)
+            states = self.shards[self.home(identity)]
+            state = states.get(identity)
+            if state is not None:
+                return states, identity, state, "store"
+        if not self.overflow:
+            return None
+        mark = spot(identity)
+        bucket = mark % OVERFLOW
+        state = self.overflow.get(bucket)
+        if state is None or mark in self.spots[mark & self.mask] or self.expiry(state) <= now:
+            return None
+        return self.overflow, bucket, state, "overflow"
+
+    def came(self, key: Canonical) -> None:
+        """A key is held from now on."""
+        if type(key) is not str:
+            mark = spot(key)
+            spots = self.spots[mark & self.mask]
+            spots[mark] = spots.get(mark, 0) + 1
+
+    def went(self, key: Canonical) -> None:
+        """A key is held no longer."""
+        if type(key) is not str:
+            mark = spot(key)
+            spots = self.spots[mark & self.mask]
+            spots[mark] -= 1
+            if not spots[mark]:
+                del spots[mark]
+
+
+Found = tuple[dict[Any, Any], Any, Any, str]
+"""The dict and the key under which a state is, the state, and the source that a decision from it has."""
 
 
 class Place(NamedTuple):
@@ -84,7 +130,7 @@ class Tables:
         state = table.shards[shard].get(identity)
         if state is not None:
             return Place(table, shard, identity, state)
-        bucket = hash(identity) % OVERFLOW
+        bucket = spot(identity) % OVERFLOW
         shared = table.overflow.get(bucket)
         if shared is not None and table.expiry(shared) <= now:
             shared = None
@@ -104,10 +150,12 @@ class Tables:
         if state is None:
             if states.pop(key, None) is not None and own:
                 self.size -= 1
+                table.went(key)
             return
         # What a place held may have been swept since, by another limit of the same hit.
         if own and key not in states:
             self.size += 1
+            table.came(key)
             table.earliest[shard] = min(table.earliest[shard], table.expiry(state))
         states[key] = state
 
@@ -116,12 +164,15 @@ class Tables:
         for table in filter(None, map(self._tables.get, spaces)):
             if table.shards[table.home(identity)].pop(identity, None) is not None:
                 self.size -= 1
+                table.went(identity)
 
     def clear(self) -> None:
         """Hold nothing."""
         for table in self._tables.values():
             for states in table.shards:
                 states.clear()
+            for spots in table.spots:
+                spots.clear()
             table.overflow.clear()
             table.earliest[:] = [NEVER] * len(table.earliest)
         self.size = 0
@@ -145,6 +196,7 @@ class Tables:
                         earliest = end
                 for key in dead:
                     del states[key]
+                    table.went(key)
                 self.size -= len(dead)
                 table.earliest[shard] = earliest
             self._hand += 1

@@ -12,7 +12,7 @@ from redis.cluster import key_slot
 
 from ratekit import ConfigurationError, Limit, Limiter
 from ratekit.stores import MemoryStore
-from ratekit.stores.naming import canonical, plan_of
+from ratekit.stores.naming import canonical, plan_of, spot
 from ratekit.stores.redis import RedisStore
 
 SEPARATORS = ":/,#(){}%|\\\"' \0\r\n\t;=@é\ud800\udfff42ab"
@@ -90,6 +90,19 @@ def test_two_identities_have_one_key_only_if_they_are_one(one, other):
     assert (canonical(one) == canonical(other)) is (normal(one) == normal(other))
 
 
+longer = st.recursive(
+    atoms | st.sampled_from(["a" * 129, "é" * 300, 10**200]),
+    lambda inner: st.lists(inner, min_size=1, max_size=3).map(tuple),
+    max_leaves=6,
+)
+
+
+@given(identity=longer)
+@settings(max_examples=200)
+def test_the_spot_of_an_identity_is_that_of_its_canonical_form(identity):
+    assert spot(identity) == spot(canonical(identity)) == spot(normal(identity))
+
+
 @given(identity=identities)
 @settings(max_examples=500)
 def test_cutting_an_identity_elsewhere_makes_another_key(identity):
@@ -149,6 +162,12 @@ def test_what_is_no_identity_is_refused_before_anything_is_sent(identity):
     for ask in (limiter.hit, limiter.peek, limiter.acquire, limiter.reserve, limiter.reset):
         with pytest.raises(ConfigurationError, match="identity"):
             ask(identity)
+
+
+@pytest.mark.parametrize("identity", [True, None, 1.5, b"ann", (), ("a", True), ("a", b"x" * 28), ["a"]])
+def test_what_is_no_identity_has_no_spot(identity):
+    with pytest.raises(TypeError):
+        spot(identity)
 
 
 def test_a_long_identity_takes_little_memory():

@@ -181,6 +181,65 @@ def test_an_identity_stays_with_its_bucket_until_that_is_as_new_even_when_room_r
     assert limiter.hit("late").remaining == 1
 
 
+SPELLINGS = {
+    "a number": (42, "42"),
+    "a long number": (10**200, str(10**200)),
+    "a long text": ("é" * 300, "é" * 300),
+    "a tuple": (("user", 7), ("user", "7")),
+    "a tuple with a long text": (("user", "x" * 200, 7), ("user", "x" * 200, "7")),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_who_found_no_room_has_one_bucket_however_it_is_spelt_and_asked(clock, kind):
+    one, other = SPELLINGS[kind]
+    _, limiter = filled(clock, "3/minute")
+    assert [limiter.hit(one).source, limiter.hit(other).source] == ["overflow"] * 2
+    assert limiter.peek(one).remaining == limiter.peek(other).remaining == 1
+    assert [bool(hit) for hit in (limiter.hit_many([other])[0], limiter.hit(one), limiter.hit(other))] == [True, False, False]
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_who_has_a_key_keeps_it_however_it_is_spelt_while_others_share(clock, kind):
+    one, other = SPELLINGS[kind]
+    store = MemoryStore(max_keys=3, clock=clock)
+    limiter = Limiter("3/minute", store=store)
+    assert limiter.hit(one)
+    for number in range(5_000):
+        limiter.hit(f"late {number}")
+    assert [(hit.source, bool(hit)) for hit in map(limiter.hit, (one, other, one, other))] == [
+        ("store", True),
+        ("store", True),
+        ("store", False),
+        ("store", False),
+    ]
+    limiter.reset(one)
+    assert limiter.hit(other).source in ("store", "overflow")
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_who_left_and_came_when_it_was_full_shares_as_all_do(clock, kind):
+    one, other = SPELLINGS[kind]
+    store = MemoryStore(max_keys=3, clock=clock)
+    limiter = Limiter("3/minute", store=store)
+    limiter.hit(one)
+    limiter.reset(one)
+    for number in range(5_000):
+        limiter.hit(f"late {number}")
+    assert not limiter.hit(other)
+    assert limiter.hit(one).source == "overflow"
+    assert not any(spots for table in store._tables._tables.values() for spots in table.spots)
+
+
+def test_what_is_no_identity_is_told_so_also_when_it_is_full(clock):
+    _, limiter = filled(clock, "3/minute")
+    for number in range(5_000):
+        limiter.hit(f"late {number}")
+    for wrong in (True, None, b"ann", (), ("a", b"x"), ["a"]):
+        with pytest.raises(ConfigurationError, match="identity"):
+            limiter.hit(wrong)
+
+
 def test_a_reset_leaves_shared_buckets_as_they_are(clock):
     _, limiter = filled(clock, "1/minute")
     limiter.hit("late")

@@ -102,8 +102,19 @@ def test_what_was_made_before_metrics_are_on_counts_from_then_on():
 def test_off_is_the_very_same_function_as_without_metrics():
     metrics.stop()
     limiter = Limiter("100/minute", name="off")
-    assert limiter.hit.__module__ == "ratekit.stores.memory"
-    assert limiter._decide.__module__ == "ratekit.stores.memory"
+    assert limiter.hit.__module__ == "ratekit.stores.shortest"
+    assert limiter._decide.__module__ == "ratekit.stores.shortest"
+
+
+@pytest.mark.filterwarnings("ignore:the memory store holds:ratekit.errors.RateKitWarning")
+@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
+def test_who_shares_a_bucket_of_a_full_memory_is_counted_once(clock, algorithm):
+    name = f"full {algorithm}"
+    limiter = Limiter(f"10/minute {algorithm}", store=MemoryStore(max_keys=1, clock=clock), name=name)
+    limiter.hit("early")
+    decisions = [limiter.hit("late") for _ in range(12)]
+    assert {decision.source for decision in decisions} == {"overflow"}
+    assert (of(name, outcome="allowed"), of(name, outcome="refused"), of(name, "near_limit")) == (11, 2, 3)
 
 
 @pytest.mark.parametrize("limits", [*((f"10/minute {name}",) for name in ALGORITHM_NAMES), ("10/minute", "100/hour")])
