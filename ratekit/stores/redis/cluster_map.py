@@ -21,6 +21,9 @@ PAUSE: Final = 0.003
 TRIES: Final = 100_000
 """Names that are looked at for one in the slots of a shard: with one slot alone all but one in 400 are found."""
 
+TOGETHER: Final = 512
+"""Slots that are given to a shard at a time."""
+
 View = Mapping[Address, Sequence[tuple[int, int]]]
 """Masters, each with its slots as pairs of a first and a last one."""
 
@@ -51,7 +54,6 @@ class Slots(Generic[S]):
         known = {shard.address: shard for shard in self.shards}
         taken = {shard for address, shard in known.items() if address in view}
         masters: list[S] = []
-        slots = list(self.of)
         for address, ranges in view.items():
             shard = known.get(address) or self._heir(ranges, taken)
             if shard is None:
@@ -60,11 +62,16 @@ class Slots(Generic[S]):
                 shard.move(address)
             taken.add(shard)
             masters.append(shard)
+        # In place, some at a time: what a thread that ends has asked of malloc for a whole map would stay with the process.
+        for shard, ranges in zip(masters, view.values(), strict=True):
             for first, last in ranges:
-                slots[first : last + 1] = [shard] * (last + 1 - first)
+                self._give(shard, first, last)
         if masters:
-            self.of[:] = [masters[0] if shard is self._start else shard for shard in slots]
             self.shards = tuple(masters)
+            if self._start in self.of:
+                for slot, shard in enumerate(self.of):
+                    if shard is self._start:
+                        self.of[slot] = masters[0]
 
     def moved(self, slot: int, address: Address) -> None:
         """One slot is elsewhere; of an address that is not known the next view tells."""
@@ -94,9 +101,14 @@ class Slots(Generic[S]):
         names = (f"{name}{i}" for i in range(TRIES))
         return next((text for text in names if self.of[slot_in(space, text)] is shard), None)
 
+    def _give(self, shard: S, first: int, last: int) -> None:
+        for begin in range(first, last + 1, TOGETHER):
+            end = min(begin + TOGETHER, last + 1)
+            self.of[begin:end] = [shard] * (end - begin)
+
     def _heir(self, ranges: Sequence[tuple[int, int]], taken: set[S]) -> S | None:
         """The shard that had most of these slots and is nobody's any more: its master has changed."""
-        had = Counter(shard for first, last in ranges for shard in self.of[first : last + 1])
+        had = Counter(self.of[slot] for first, last in ranges for slot in range(first, last + 1))
         had.pop(self._start, 0)
         best = max(had, key=had.__getitem__, default=None)
         return None if best is None or best in taken else best
