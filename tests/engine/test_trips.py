@@ -344,6 +344,33 @@ def test_threads_that_give_up_while_they_ride_leave_nobody_asleep():
     deaf.close()
 
 
+@pytest.mark.parametrize("number", [1, 20])
+def test_tasks_with_a_budget_of_their_own_are_each_told_when_it_is_spent_and_others_wait_on(number):
+    async def main(server, client):
+        store = AsyncRedisStore(server.url, budget=30.0)
+        hits = [
+            store.compile(plan_of([Limit.parse("1000/hour")], prefix="ratekit", name="own"), budget) for budget in (0.3, None, 20.0)
+        ]
+        for hit in hits:
+            assert (await hit("ann", 1, SPEND)).allowed
+        client.client_pause(20_000, all=False)
+        began = time.monotonic()
+        short, *patient = [[asyncio.ensure_future(hit("ann", 1, SPEND)) for _ in range(number)] for hit in hits]
+        errors = await asyncio.gather(*short, return_exceptions=True)
+        assert time.monotonic() - began >= 0.3
+        assert not [future for crowd in patient for future in crowd if future.done()]
+        client.client_unpause()
+        answers = [await asyncio.gather(*crowd) for crowd in patient]
+        await store.aclose()
+        return errors, answers
+
+    with servers.RedisServer() as server, server.client() as client:
+        errors, answers = asyncio.run(main(server, client))
+    assert [(type(error), error.fault) for error in errors] == [(StoreUnavailable, "late")] * number
+    assert len({id(error) for error in errors}) == number
+    assert all(decision.source == "store" for crowd in answers for decision in crowd)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(store):

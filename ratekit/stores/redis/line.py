@@ -83,8 +83,8 @@ class Line(asyncio.Protocol):
 
     def call(self, keys: list[str], label: Label, budget: float | None = None) -> "asyncio.Future[Decision]":
         """Put a hit on the line; the future ends in its decision or in a StoreError, within the budget (seconds; None: the line's)."""
-        if budget is None and self._transport is not None and not (self._runs or self._flying or self._crowd):
-            return self._alone(keys, label)
+        if not (self._runs or self._flying or self._crowd) and self._transport is not None:
+            return self._alone(keys, label, budget)
         run = self._open_run
         if run.label is not label or run.budget != budget or run.hits >= self._form.most:
             run = self._open_run = self._begin(label, budget, "each")
@@ -93,8 +93,6 @@ class Line(asyncio.Protocol):
         run.futures.append(future)
         run.hits += 1
         self._waiting += 1
-        if budget is not None:
-            self._limit(future, budget)
         if self._waiting >= self._enough or not (self._flying or self._flush_soon):
             self._go()
         return future
@@ -107,8 +105,6 @@ class Line(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         run.keys, run.futures, run.hits = keys, [future], hits
         self._waiting += hits
-        if budget is not None:
-            self._limit(future, budget)
         self._go()
         return future
 
@@ -136,13 +132,15 @@ class Line(asyncio.Protocol):
 
     # Writing.
 
-    def _alone(self, keys: list[str], label: Label) -> "asyncio.Future[Decision]":
+    def _alone(self, keys: list[str], label: Label, budget: float | None) -> "asyncio.Future[Decision]":
         """A hit that finds the line idle goes at once, without the steps that crowds take together."""
         future: asyncio.Future[Decision] = self._loop.create_future()
-        run = Run(label, None)
+        run = Run(label, budget)
         run.keys, run.futures, run.hits = keys, [future], 1
         since = self._loop.time()
-        if self._timer is None:
+        if budget is not None:
+            self._limit(run, budget)
+        elif self._timer is None:
             self._timer = self._loop.call_at(since + self._budget, self._look)
         self._away, self._enough = 1, FEWEST
         self._send(Trip((run,), 1, self._form.script(label.rules), since), whole=False)
@@ -153,15 +151,20 @@ class Line(asyncio.Protocol):
             raise StoreUnavailable(f"{MOST_WAITING} hits wait for the store already", "late")
         run = Run(label, budget, wants)
         self._runs.append(run)
-        if budget is None and not self._since:
+        if budget is not None:
+            self._limit(run, budget)
+        elif not self._since:
             self._since = self._loop.time()
             if self._timer is None:
                 self._timer = self._loop.call_at(self._since + self._budget, self._look)
         return run
 
-    def _limit(self, future: "asyncio.Future[Any]", budget: float) -> None:
-        timer = self._loop.call_later(budget + GRACE, late, future, budget)
-        future.add_done_callback(lambda _: timer.cancel())
+    def _limit(self, run: Run, budget: float) -> None:
+        """One timer for all hits of a run: whoever joined later is told a little early, as with the line's own budget."""
+        run.timer = self._loop.call_later(budget, self._last_look, run, budget)
+
+    def _last_look(self, run: Run, budget: float) -> None:
+        run.timer = self._loop.call_later(GRACE, late, run, budget)
 
     def _go(self) -> None:
         """See to it that what waits is sent: now, at the end of this turn of the loop, when a reply comes or when connected."""
@@ -344,10 +347,9 @@ def fail(runs: Iterable[Run], error: StoreError) -> None:
         run.fail(error)
 
 
-def late(future: "asyncio.Future[Any]", budget: float) -> None:
-    """Tell one caller, whose budget is not the line's."""
-    if not future.done():
-        future.set_exception(no_reply(budget))
+def late(run: Run, budget: float) -> None:
+    """Tell callers whose budget is not the line's."""
+    run.fail(no_reply(budget))
 
 
 def no_reply(budget: float) -> StoreUnavailable:

@@ -22,18 +22,21 @@ class Run:
     None for the line's.
     """
 
-    __slots__ = ("budget", "futures", "hits", "keys", "label", "wants")
+    __slots__ = ("budget", "futures", "hits", "keys", "label", "timer", "wants")
 
     def __init__(self, label: Label, budget: float | None, wants: Wants = "each") -> None:
         self.label, self.budget, self.wants = label, budget, wants
         self.keys: list[str] = []
         self.futures: list[asyncio.Future[Any]] = []
         self.hits = 0
+        self.timer: asyncio.TimerHandle | None = None
 
     def settle(self, reply: Sequence[int], at: int) -> None:
         """Answer everybody who still waits; the integers of this run begin at `at`."""
         if not self.futures:  # everybody gave up before it was sent
             return
+        if self.timer is not None:
+            self.timer.cancel()
         read = counts if self.label.counts else decisions
         if self.wants == "each":
             answers: Sequence[Any] = read(self.label, reply, at, self.hits)
@@ -49,6 +52,8 @@ class Run:
 
     def fail(self, error: StoreError) -> None:
         """Tell everybody who still waits; each gets an error of its own, because raising one marks it."""
+        if self.timer is not None:
+            self.timer.cancel()
         for future in self.futures:
             if not future.done():
                 future.set_exception(type(error)(str(error), error.fault))
