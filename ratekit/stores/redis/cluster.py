@@ -18,7 +18,8 @@ from ratekit.stores.naming import Canonical, Plan, Space
 from ratekit.stores.protocol import Ask, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.cluster_address import Address, seeds_of
 from ratekit.stores.redis.cluster_base import HOPS, LATE, OVER, Cluster, missed
-from ratekit.stores.redis.cluster_shard import Node, Shard, Start
+from ratekit.stores.redis.cluster_shard import Node, Shard
+from ratekit.stores.redis.cluster_start import Start
 from ratekit.stores.redis.script import Parcel
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock
 from ratekit.stores.redis.trip import Trips

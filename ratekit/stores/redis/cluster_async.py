@@ -17,7 +17,8 @@ from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Seens
 from ratekit.stores.redis.cluster_address import async_opener, seeds_of
 from ratekit.stores.redis.cluster_base import HOPS, LATE, OVER, Cluster, missed
 from ratekit.stores.redis.cluster_map import hop_of
-from ratekit.stores.redis.cluster_shard_async import AsyncNode, AsyncShard, AsyncStart
+from ratekit.stores.redis.cluster_shard_async import AsyncNode, AsyncShard
+from ratekit.stores.redis.cluster_start import AsyncStart
 from ratekit.stores.redis.run import Wants
 from ratekit.stores.redis.script import Label
 from ratekit.stores.redis.store import BUDGET, PATIENCE, Clock

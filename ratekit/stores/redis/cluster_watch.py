@@ -67,7 +67,8 @@ class Watch:
                 try:
                     view, nodes = view_of(asked(self._seeds, address), address)
                 except FAULTS as fault:
-                    error = translated(fault)
+                    if error is None or error.fault != "refused":  # which no other node's silence explains
+                        error = translated(fault)
                     continue
                 if view:
                     self._nodes = nodes
