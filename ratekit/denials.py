@@ -51,9 +51,15 @@ _NONE: Final[dict[int, Any]] = {}
 
 
 class Refusal:
-    """One cost is refused until `until`. Made cheaply from an answer; `of` works out what a local refusal takes, when one is due."""
+    """
+    One cost is refused until `until`. Made cheaply from an answer; `of` works out what a local refusal takes, when one is due.
 
-    __slots__ = ("came", "decision", "exact", "limit", "over", "parts", "read", "sent", "until")
+    `began` and `ends` are `came` and `until` in nanoseconds, for a refusal that is told by itself, so that nothing is divided by then.
+    """
+
+    __slots__ = ("began", "came", "decision", "ends", "exact", "limit", "over", "parts", "read", "sent", "until")
+
+    began: int
 
     exact: bool
     limit: Limit
@@ -63,7 +69,7 @@ class Refusal:
 
     def __init__(self, decision: Decision, sent: int, came: int) -> None:
         self.decision, self.sent, self.came = decision, sent, came
-        self.until = -NEVER  # nothing is worked out yet
+        self.until = self.ends = -NEVER  # nothing is worked out yet
         self.parts = ()
 
     def of(self, cost: int, lasts: int) -> "Refusal":
@@ -79,15 +85,16 @@ class Refusal:
         refusal.until = self.sent + min(wait, lasts) if wait else -NEVER
         refusal.exact = all(exact for _, exact in told)
         refusal.parts = says if len(says) > 1 else ()
+        refusal.began, refusal.ends = self.came * 1000, -NEVER if refusal.parts else refusal.until * 1000
         return refusal
 
     def joint(self, cost: int, age: int) -> Decision:
         """The refusal of a hit on several limits, with what each of them says."""
         details = [
-            _make(Decision, (wait <= age, limit, read, cost, (wait <= age, age), "denials", False, over, ()))
+            _make(Decision, (wait <= age, limit, read, cost, (wait <= age, age * 1000), "denials", False, over, ()))
             for wait, limit, read, over in self.parts
         ]
-        return _make(Decision, (False, self.limit, self.read, cost, (0, age), "denials", False, self.over, tuple(details)))
+        return _make(Decision, (False, self.limit, self.read, cost, (0, age * 1000), "denials", False, self.over, tuple(details)))
 
 
 def check_deny_cache(seconds: object) -> None:
@@ -184,7 +191,7 @@ class Denials:
         age = now - refusal.came
         if refusal.parts:
             return refusal.joint(cost, age)
-        return _make(Decision, (False, refusal.limit, refusal.read, cost, (0, age), "denials", False, refusal.over, ()))
+        return _make(Decision, (False, refusal.limit, refusal.read, cost, (0, age * 1000), "denials", False, refusal.over, ()))
 
     def spender(self, otherwise: Spend, clock: Callable[[], int]) -> Spend:
         """The shortest way to a refusal that is known: all else is asked `otherwise`. `clock` gives nanoseconds."""
@@ -195,12 +202,9 @@ class Denials:
                 refusal = known_of(identity, _NONE).get(cost)
             except TypeError:  # no identity or no cost, as it cannot be hashed
                 refusal = None
-            if refusal is None or refusal.parts or type(cost) is not int:
+            if refusal is None or type(cost) is not int or (now := clock()) >= refusal.ends:
                 return otherwise(identity, cost)
-            now = clock() // 1000
-            if now >= refusal.until:
-                return otherwise(identity, cost)
-            age = now - refusal.came
+            age = now - refusal.began
             return Decision((False, refusal.limit, refusal.read, cost, (0, age), "denials", False, refusal.over, ()))
 
         return spend
@@ -308,8 +312,8 @@ def _figures(part: Decision, cost: int) -> tuple[Figures, bool]:
 
 
 def _aged(told: Figures, cost: int, capacity: int, _cost: int, seen: Seen) -> Told:
-    """Figures of `cost` as they stand `seen[1]` microseconds after they were told: no wait too short, no unit too many."""
-    age = seen[1]
+    """Figures of `cost` as they stand `seen[1]` nanoseconds after they were told: no wait too short, no unit too many."""
+    age = seen[1] // 1000
     wait, remaining, more, reset = told
     if reset <= age:
         return wait if wait >= NEVER else 0, capacity, 0, 0

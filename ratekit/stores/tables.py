@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ratekit.algorithms import Rule
 from ratekit.decision import NEVER
 from ratekit.errors import caution
-from ratekit.stores.naming import Canonical, Space, spot
+from ratekit.stores.naming import LONG, Canonical, Space, spot
 
 FIRST: Final = 1024
 """The most keys that the first dict takes."""
@@ -67,7 +67,9 @@ class Table:
         mark = spot(identity)
         bucket = mark % OVERFLOW
         state = self.overflow.get(bucket)
-        if state is None or mark in self.spots[mark & self.mask] or self.expiry(state) <= now:
+        if state is None or self.expiry(state) <= now:
+            return None
+        if (type(identity) is not str or len(identity) > LONG) and mark in self.spots[mark & self.mask]:
             return None
         return self.overflow, bucket, state, "overflow"
 
