@@ -30,8 +30,14 @@ def topology(request):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_eight_processes_of_32_tasks_are_admitted_exactly_the_limit(topology, algorithm):
-    check(topology.url, algorithm, attempts=5_000)
+def test_eight_processes_of_32_tasks_are_admitted_exactly_the_limit_by_a_cluster(cluster, algorithm):
+    cluster.wipe()
+    check(cluster.url, algorithm, attempts=5_000)
+
+
+def test_eight_processes_of_32_tasks_are_admitted_exactly_the_limit_behind_sentinels(calm):
+    calm.wipe()
+    check(calm.url, "sliding_window", attempts=5_000)  # tests/engine has the others: the store is the same one
 
 
 def clients_of(topology):
