@@ -173,6 +173,8 @@ def test_an_identity_stays_with_its_bucket_until_that_is_as_new_even_when_room_r
         limiter.reset(f"early {number}")
     assert len(store) == 0
     assert not limiter.hit("late")
+    assert not limiter.peek("late")
+    assert not limiter.hit_many(["late"])[0]
     assert limiter.hit("other").source in ("store", "overflow")
     clock.advance(59.999999)
     assert not limiter.hit("late")
