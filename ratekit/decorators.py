@@ -13,9 +13,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateLimitExceeded
+from ratekit.given import check_cost, check_timeout
 from ratekit.http.visit import VISIT, Visit
 from ratekit.limit import Limit, limits_of
-from ratekit.limiter import AsyncLimiter, Limiter, check_cost, check_timeout
+from ratekit.limiter import AsyncLimiter, Limiter
 from ratekit.routes import Standing
 from ratekit.stores.naming import plan_of
 from ratekit.stores.protocol import AsyncStore, Store

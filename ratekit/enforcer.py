@@ -14,6 +14,7 @@ from ratekit import metered, metering
 from ratekit.algorithms import SPEND
 from ratekit.decision import Decision, decide
 from ratekit.errors import ConfigurationError, RateLimitExceeded, StoreError
+from ratekit.given import open_or_take
 from ratekit.guarded.gate import Gate, OnOutage, answered_to, refused_by
 from ratekit.http.fields import Lines, lines_of
 from ratekit.http.hashing import hasher, partition_of
@@ -27,7 +28,6 @@ from ratekit.http.visit import Visit
 from ratekit.keys import Proxies
 from ratekit.leases.store_async import AsyncLeasedStore
 from ratekit.limit import Limit
-from ratekit.limiter import open_or_take
 from ratekit.policy import Policy
 from ratekit.rehearsal import each_of, rehearse
 from ratekit.request import Request

@@ -15,36 +15,19 @@ from decimal import Decimal
 from typing import Final
 
 from ratekit.errors import ConfigurationError
+from ratekit.limit_text import ALGORITHM_NAMES, LONGEST, MOST, period_text, read
 from ratekit.zones import CALENDAR, HOUR, zone_of
 
-MOST: Final = 1_000_000_000
-"""The greatest quota, burst and cost."""
-LONGEST: Final = 3_653 * 86_400_000
-"""The longest period in milliseconds: ten years."""
+__all__ = ["ALGORITHM_NAMES", "CENTURY", "LENGTHS", "LONGEST", "MOST", "MOST_BUCKETS", "Limit", "limits_of"]
+
 CENTURY: Final = 36_525 * 86_400_000_000
 """The longest time in microseconds for a token bucket to fill: one hundred years."""
 MOST_BUCKETS: Final = 10_000
 
 LENGTHS: Final = {**CALENDAR, "hour": HOUR}
 """Milliseconds of the calendar's units, of the longest one each."""
-ALGORITHM_NAMES: Final = ("fixed_window", "sliding_window", "sliding_counter", "token_bucket")
 
-_UNITS: Final = {
-    "ms": 1,
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1_000),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60_000),
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3_600_000),
-    **dict.fromkeys(("d", "day", "days"), 86_400_000),
-    **dict.fromkeys(("w", "week", "weeks"), 604_800_000),
-}
-_PRINTED: Final = (("week", 604_800_000), ("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000))
-_UNIT_LIST: Final = "ms, s, sec, second, m, min, minute, h, hr, hour, d, day, w, week and their plurals"
-
-_RATE = re.compile(
-    r"\s*(?P<quota>[^\s/]*)(?:\s*/\s*|\s+per\s+)(?P<period>(?:[0-9]+\s*)?[^\s0-9/]\S*)(?P<options>(?:\s.*)?)", re.DOTALL
-)
-_PERIOD = re.compile(r"(?:(?P<count>[0-9]{1,15})\s*)?(?P<unit>[a-z]+)")
-_NAME = re.compile(r"[!-:<-~]{1,64}")
+_NAME: Final = re.compile(r"[!-:<-~]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -152,7 +135,8 @@ class Limit:
         if not isinstance(text, str):
             raise ConfigurationError(f"{text!r} is no text; write a limit such as '100/minute'")
         try:
-            return _parse(text)
+            made, arguments = read(text)
+            return cls.calendar(**arguments) if made == "calendar" else cls(**arguments)
         except ConfigurationError as error:
             raise ConfigurationError(f"{text!r}: {error}") from None
 
@@ -172,7 +156,7 @@ class Limit:
         return f"Limit.parse({str(self)!r})"
 
     def __str__(self) -> str:
-        words = [f"{self.quota}/{_period_text(self.period_ms)}"]
+        words = [f"{self.quota}/{period_text(self.period_ms)}"]
         if self.unit is not None:
             words = [f"{self.quota} per calendar {self.unit} {self.zone}"]
         elif self.algorithm != "sliding_window" and (self.algorithm != "token_bucket" or self.burst == self.quota):
@@ -223,86 +207,3 @@ def _milliseconds(per: float | timedelta) -> int:
     if not 1 <= milliseconds <= LONGEST:
         raise problem
     return milliseconds
-
-
-def _period_text(milliseconds: int) -> str:
-    for unit, length in _PRINTED:
-        if milliseconds % length == 0:
-            count = milliseconds // length
-            return unit if count == 1 else f"{count} {unit}s"
-    return f"{milliseconds} ms" if milliseconds > 1 else "ms"
-
-
-def _parse(text: str) -> Limit:
-    rate = _RATE.fullmatch(text)
-    if rate is None:
-        raise ConfigurationError("write a quota per period, such as '5/minute', '10/15s' or '5 per 2 hours'")
-    quota = _number("quota", rate["quota"])
-    if rate["period"] == "calendar":
-        return _parse_calendar(quota, rate["options"].split())
-    milliseconds = _parse_period(rate["period"], quota)
-    options = _parse_options(rate["options"].split())
-    return Limit(
-        quota,
-        per=timedelta(milliseconds=milliseconds),
-        algorithm=options.get("algorithm"),
-        burst=_number("burst", options["burst"]) if "burst" in options else None,
-        buckets=_number("buckets", options["buckets"]) if "buckets" in options else 60,
-        name=options.get("name"),
-    )
-
-
-def _parse_calendar(quota: int, words: list[str]) -> Limit:
-    unit, *rest = words or [""]
-    name = None
-    if len(rest) > 1 and rest[-2] == "name":
-        *rest, _, name = rest
-    if len(rest) > 1:
-        raise ConfigurationError(f"{' '.join(rest)!r} is not understood; write a time zone, such as Europe/Berlin, or 'name NAME'")
-    return Limit.calendar(quota, unit, tz=rest[0] if rest else "UTC", name=name)
-
-
-def _number(what: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", text):
-        raise ConfigurationError(f"{what} {text!r}: write a whole number from 1 to {MOST}")
-    return int(text)
-
-
-def _parse_period(text: str, quota: int) -> int:
-    period = _PERIOD.fullmatch(text)
-    unit = period["unit"] if period else text.lstrip("0123456789 ")
-    if unit in ("month", "months", "mo"):
-        raise ConfigurationError(
-            f"a month has no fixed length; write '{quota}/30 days' for a fixed one, or '{quota} per calendar month'"
-        )
-    if unit in ("year", "years", "y"):
-        raise ConfigurationError(
-            f"a year has no fixed length; write '{quota}/365 days' for a fixed one, or '{quota} per calendar year'"
-        )
-    if unit not in _UNITS:
-        raise ConfigurationError(f"unknown unit {unit!r}; the units are {_UNIT_LIST}")
-    count = int(period["count"] or 1) if period else 0
-    if not 1 <= count * _UNITS[unit] <= LONGEST:
-        raise ConfigurationError(f"period {text!r}: write a period from 1 ms to ten years (3653 days)")
-    return count * _UNITS[unit]
-
-
-def _parse_options(words: list[str]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        if word in ALGORITHM_NAMES:
-            key, value = "algorithm", word
-        elif word in ("burst", "buckets", "name"):
-            key, value = word, next(rest, "")
-        else:
-            known = ", ".join(ALGORITHM_NAMES)
-            raise ConfigurationError(
-                f"{word!r} is not understood; write 'burst N', 'buckets N', 'name NAME' or an algorithm ({known})"
-            )
-        if not value:
-            raise ConfigurationError(f"{word!r} needs a value, as in '{word} 20'")
-        if key in options:
-            raise ConfigurationError(f"{key} is given twice; write it once")
-        options[key] = value
-    return options

@@ -2,7 +2,7 @@
 The rules: what a limit means, as arithmetic on integers, without a clock and without a store.
 
 Each algorithm is two files of one name: the Python one, and its Lua twin that runs inside Redis. To add one, write both and
-name its class here and its word in `ratekit.limit.ALGORITHM_NAMES`.
+name its class here and its word in `ratekit.limit_text.ALGORITHM_NAMES`.
 """
 
 from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from ratekit.algorithms import LOOK
 from ratekit.cli.common import OUT, Json, Limits, Name, Prefix, StoreUrl, opened, parsed, plainly, print_json, printable, seconds
 from ratekit.cli.which import File, Key, PolicyName, SomeLimits, plans_of
 from ratekit.decision import Decision
-from ratekit.limiter import check_cost
+from ratekit.given import check_cost
 from ratekit.stores.naming import canonical, plan_of
 from ratekit.stores.protocol import hit
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ratekit.counters.leases import PATIENCE, Leases
 from ratekit.errors import ConfigurationError, RateKitError
-from ratekit.limiter import check_timeout
+from ratekit.given import check_timeout
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.naming import Identity
 

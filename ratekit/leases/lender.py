@@ -11,12 +11,12 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final
+from typing import Final
 from weakref import WeakSet
 
-from ratekit.decision import Decision, Seen, Told, decide
+from ratekit.decision import Decision, decide
 from ratekit.leases.leasing import LEAST, Terms, given_back, marked
+from ratekit.leases.lent import Part, lent, more, part_of
 from ratekit.stores.latch import Latch
 from ratekit.stores.naming import Canonical
 from ratekit.stores.protocol import Ask, Seens, decisions_of
@@ -54,7 +54,7 @@ class Entry:
         self.left, self.looked, self.low = 0, -1, 0
         self.size, self.latest = size, latest
         self.asked = self.rest = self.came = 0
-        self.parts: list[tuple[Any, ...]] = []
+        self.parts: list[Part] = []
 
 
 class Job:
@@ -106,7 +106,7 @@ class Lender:
                 self._want(identity, entry, cost, now)
         finally:
             latch.leave(None)
-        return _lent(entry, cost, left, now)
+        return lent(entry.parts, cost, left, now - entry.came)
 
     def noted(self, identity: Canonical, decision: Decision, cost: int, now: int) -> None:
         """Take note of what became of a hit for which there was not enough in hand."""
@@ -128,9 +128,9 @@ class Lender:
             fits = any(cost <= share.left and now < share.until for share in entry.shares)
             left = sum(share.left for share in entry.shares if now < share.until)
         if fits and not decision:
-            return _lent(entry, cost, left, now)
-        parts = tuple(_more(part, left) for part in decision[8])
-        return Decision((*_more(decision, left)[:8], parts))
+            return lent(entry.parts, cost, left, now - entry.came)
+        parts = tuple(more(part, left) for part in decision[8])
+        return Decision((*more(decision, left)[:8], parts))
 
     def done(self, job: Job, answer: Seens, sent: int, came: int) -> Decision | None:
         """Take the answer to a job; of a share that was granted, the store's decision on it."""
@@ -151,7 +151,7 @@ class Lender:
             entry.latest = decide(told)
             entry.shares = [some for some in entry.shares if some.left] + [share]
             entry.left, entry.low, entry.came = entry.left + share.left, share.size // LOW, came
-            entry.parts = [_part(part) for part in ([entry.latest] if len(told) == 1 else [entry.latest, *told])]
+            entry.parts = [part_of(part) for part in ([entry.latest] if len(told) == 1 else [entry.latest, *told])]
             return entry.latest
 
     def failed(self, job: Job) -> None:
@@ -230,36 +230,6 @@ class Lender:
         units, share.left = share.left, 0
         if units:
             self.jobs.append(Job(identity, given_back(share.asks, share.answer, units)))
-
-
-def _part(decision: Decision) -> tuple[Any, ...]:
-    """What the decisions of a share begin with, and its bound: what was seen when it was charged, aged."""
-    return True, decision[1], partial(_figures, decision.figures), decision[7]
-
-
-def _lent(entry: Entry, cost: int, left: int, now: int) -> Decision:
-    seen = (1, left, now - entry.came)
-    allowed, limit, read, over = entry.parts[0]
-    details = tuple(Decision((ok, of, told, cost, seen, "lease", False, most, ())) for ok, of, told, most in entry.parts[1:])
-    return Decision((allowed, limit, read, cost, seen, "lease", False, over, details))
-
-
-def _figures(told: Told, _cost: int, seen: Seen) -> Told:
-    """What the store said when the last share was charged, with what is left in hand, so many microseconds later."""
-    _, left, age = seen
-    _, remaining, more, reset = told
-    reset = max(0, reset - age)
-    return 0, remaining + left, more - age if more > age else reset, reset
-
-
-def _more(decision: Decision, left: int) -> Decision:
-    """What the store says, with so many units in hand."""
-
-    def read(cost: int, seen: Seen) -> Told:
-        wait, remaining, more, reset = decision[2](cost, seen)
-        return wait, remaining + left, more, reset
-
-    return Decision((*decision[:2], read, *decision[3:]))
 
 
 _LENDERS: Final[WeakSet[Lender]] = WeakSet()

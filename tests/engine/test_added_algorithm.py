@@ -15,7 +15,7 @@ import ratekit
 
 ADDED = Path(__file__).parent / "added"
 NAMED = {
-    "limit.py": ('"token_bucket")', '"token_bucket", "aligned_window")'),
+    "limit_text.py": ('"token_bucket")', '"token_bucket", "aligned_window")'),
     "algorithms/__init__.py": (
         '    "calendar": CalendarQuota,\n',
         '    "calendar": CalendarQuota,\n    "aligned_window": AlignedWindow,\n',
