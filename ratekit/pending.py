@@ -5,7 +5,7 @@ Pending: what an AsyncLimiter answers before it is awaited.
 """
 
 from collections.abc import Coroutine, Generator
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -15,13 +15,19 @@ class Pending(Generic[T]):
     A coroutine that has no truth value. `await` it, or give it to create_task, gather, start_soon as any coroutine.
     """
 
-    __slots__ = ("__weakref__", "coroutine")
+    # The coroutine's own `__await__` in a slot of that name: `await` finds and calls it without a frame of ours.
+    __slots__ = ("__await__", "__weakref__")
+    if TYPE_CHECKING:
+
+        def __await__(self) -> Generator[Any, Any, T]: ...
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self.coroutine = coroutine
+        self.__await__ = coroutine.__await__  # type: ignore[method-assign]
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self.coroutine.__await__()
+    @property
+    def coroutine(self) -> Any:
+        """What is awaited."""
+        return self.__await__.__self__  # type: ignore[attr-defined]
 
     def __bool__(self) -> NoReturn:
         raise TypeError("an AsyncLimiter's answer is true or false only once it is awaited: write 'await limiter.hit(...)'")
