@@ -30,6 +30,7 @@ CounterName = Annotated[str, typer.Option("--name", metavar="TEXT", help="The co
 Per = Annotated[
     str | None, typer.Option("--per", metavar="UNIT", help="Of a counter with buckets of time: second, minute, ..., or seconds.")
 ]
+Unit = Annotated[str, typer.Option("--per", metavar="UNIT", help="The counter's unit: second, minute, ..., or seconds.")]
 Tz = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="The time zone of its buckets.")]
 Keep = Annotated[
     int | None,
@@ -93,7 +94,7 @@ def value(
 @count.command()
 def series(
     key: Key,
-    per: Annotated[str, typer.Option("--per", metavar="UNIT", help="The counter's unit: second, minute, ..., or seconds.")],
+    per: Unit,
     store: StoreUrl = None,
     name: CounterName = "default",
     prefix: Prefix = "ratekit",
