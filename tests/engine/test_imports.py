@@ -39,7 +39,7 @@ NEEDS = {
     "ratekit.kv.serve": ("frameworks", "demo"),
 }
 """Which of EXTRAS a module cannot do without, and the extra that it then names."""
-CLUSTER = [f"cluster{part}" for part in ("", "_address", "_async", "_base", "_map", "_shard", "_shard_async", "_watch")]
+CLUSTER = [f"cluster{part}" for part in ("", "_address", "_async", "_base", "_map", "_shard", "_shard_async", "_start", "_watch")]
 BEHIND = tuple(
     f"ratekit.stores.redis.{name}" for name in ("address", "line", "opening", "socket", "store", "trip", "wire", *CLUSTER)
 )
