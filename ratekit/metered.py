@@ -110,8 +110,9 @@ def _told_near(limits: Sequence[Limit]) -> Callable[[Any], bool]:
     if limit.algorithm == "token_bucket":  # the debt
         owed = edge * limit.period
         return lambda told: type(told) is int and told >= owed
-    # sliding_counter: (state, now), the state (start, current, previous)
-    return lambda told: len(told) == 2 and told[0][1] + told[0][2] >= edge
+    if limit.algorithm == "sliding_counter":  # (state, now), the state (start, current, previous)
+        return lambda told: len(told) == 2 and told[0][1] + told[0][2] >= edge
+    return lambda told: True  # a rule that is not known here: its figures are looked at each time
 
 
 def timed_spends(tally: Tally, spend: Callable[..., Decision], limits: Sequence[Limit]) -> Callable[..., Decision]:

@@ -371,6 +371,27 @@ def test_tasks_with_a_budget_of_their_own_are_each_told_when_it_is_spent_and_oth
     assert all(decision.source == "store" for crowd in answers for decision in crowd)
 
 
+def test_who_asks_after_others_have_been_told_is_told_too():
+    async def main(server, client):
+        store = AsyncRedisStore(server.url, budget=30.0)
+        hit = store.compile(plan_of([Limit.parse("1000/hour")], prefix="ratekit", name="later"), 0.05)
+        await store.decide(())  # connects
+        client.client_pause(20_000, all=False)
+        errors = []
+        for _ in range(4):  # the first is sent, the second waits for its reply, and nobody joins who has been told
+            crowd = [asyncio.ensure_future(hit("ann", 1, SPEND)) for _ in range(3)]
+            errors += await asyncio.wait_for(asyncio.gather(*crowd, return_exceptions=True), 10)
+        waiting = store.waiting
+        client.client_unpause()
+        await store.aclose()
+        return errors, waiting
+
+    with servers.RedisServer() as server, server.client() as client:
+        errors, waiting = asyncio.run(main(server, client))
+    assert [(type(error), error.fault) for error in errors] == [(StoreUnavailable, "late")] * 12
+    assert waiting == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(store):

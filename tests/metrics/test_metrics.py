@@ -117,7 +117,9 @@ def test_who_shares_a_bucket_of_a_full_memory_is_counted_once(clock, algorithm):
     assert (of(name, outcome="allowed"), of(name, outcome="refused"), of(name, "near_limit")) == (11, 2, 3)
 
 
-@pytest.mark.parametrize("limits", [*((f"10/minute {name}",) for name in ALGORITHM_NAMES), ("10/minute", "100/hour")])
+@pytest.mark.parametrize(
+    "limits", [*((f"10/minute {name}",) for name in ALGORITHM_NAMES), ("10 per calendar day",), ("10/minute", "100/hour")]
+)
 def test_hits_near_a_limit_are_those_that_leave_a_fifth_or_less(store, limits, request):
     name = f"near {request.node.name}"
     with Limiter(*limits, store=store, name=name) as limiter:

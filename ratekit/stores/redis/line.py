@@ -164,7 +164,16 @@ class Line(asyncio.Protocol):
         run.timer = self._loop.call_later(budget, self._last_look, run, budget)
 
     def _last_look(self, run: Run, budget: float) -> None:
-        run.timer = self._loop.call_later(GRACE, late, run, budget)
+        run.timer = self._loop.call_later(GRACE, self._late, run, budget)
+
+    def _late(self, run: Run, budget: float) -> None:
+        """Tell callers whose budget is not the line's. A run that has not gone yet does not go any more, and nobody joins it."""
+        if run in self._runs:
+            self._runs.remove(run)
+            self._waiting -= run.hits
+            if self._open_run is run:
+                self._open_run = Run(NOTHING, None)
+        run.fail(no_reply(budget))
 
     def _go(self) -> None:
         """See to it that what waits is sent: now, at the end of this turn of the loop, when a reply comes or when connected."""
@@ -345,11 +354,6 @@ def fail(runs: Iterable[Run], error: StoreError) -> None:
     """Tell callers who still wait."""
     for run in runs:
         run.fail(error)
-
-
-def late(run: Run, budget: float) -> None:
-    """Tell callers whose budget is not the line's."""
-    run.fail(no_reply(budget))
 
 
 def no_reply(budget: float) -> StoreUnavailable:
