@@ -198,7 +198,8 @@ class Tables:
                         earliest = end
                 for key in dead:
                     del states[key]
-                    table.went(key)
+                    if type(key) is not str:  # a thousand calls for nothing would be a tenth of a millisecond
+                        table.went(key)
                 self.size -= len(dead)
                 table.earliest[shard] = earliest
             self._hand += 1
