@@ -35,6 +35,20 @@ class LostAtOnce(redis.asyncio.Connection):
             await asyncio.sleep(0.01)
 
 
+class EndedAtOnce(redis.asyncio.Connection):
+    """The server has ended the first connection by the time its handshake has been read."""
+
+    opened = 0
+
+    async def connect(self):
+        await super().connect()
+        EndedAtOnce.opened += 1
+        if EndedAtOnce.opened == 1:
+            await self.send_command("QUIT")
+            assert await self.read_response() == b"OK"
+            await asyncio.sleep(0.01)
+
+
 class LostWhileGreeting(redis.asyncio.Connection):
     """The first connection is gone while redis-py writes on it, which uvloop calls a RuntimeError."""
 
@@ -90,7 +104,7 @@ def test_a_reset_whose_connection_is_cut_is_away(new_loop, kind):
         runner.run(asyncio.wait_for(scenario(), 60))
 
 
-@pytest.mark.parametrize("kind", [LostAtOnce, LostWhileGreeting])
+@pytest.mark.parametrize("kind", [LostAtOnce, EndedAtOnce, LostWhileGreeting])
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_a_connection_that_is_lost_as_it_opens_is_left_for_another(redis_url, new_loop, kind):
     async def scenario():

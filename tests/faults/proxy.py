@@ -54,9 +54,11 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_) -> None:
-        self._server.close()
-        for _ in range(3):  # whoever was let in just now is served, so that its end closes its connection
+        for listening in self._server.sockets:  # nobody is let in any more, and
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(3):  # whoever was let in just now is served, so that its end closes its connection: a closed server drops it
             await asyncio.sleep(0)
+        self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

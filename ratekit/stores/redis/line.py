@@ -344,7 +344,8 @@ class Line(asyncio.Protocol):
 def _transport_of(connection: Any) -> Any:
     """The transport of a connection; raises ConnectionError where it is lost already: nobody would be told of that a second time."""
     transport = connection._writer.transport
-    if transport.is_closing():
+    if transport.is_closing() or connection._reader.at_eof():
+        transport.abort()
         connection._reader = connection._writer = None  # redis-py need not warn of it
         raise redis.exceptions.ConnectionError("the connection was closed as soon as it was open")
     return transport
