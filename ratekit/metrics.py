@@ -19,7 +19,7 @@ from ratekit.errors import MissingExtra
 from ratekit.guarded.circuit import circuits
 from ratekit.metering import BOUNDS, Tally
 from ratekit.stores.memory import monotonic
-from ratekit.stores.traffic import label_of
+from ratekit.stores.place import label_of
 
 Kind = Literal["counter", "gauge", "histogram"]
 

@@ -18,8 +18,8 @@ from ratekit.guard import Change, Fault, Guard, Health
 from ratekit.guarded.debts import TOGETHER, Debts
 from ratekit.stores.memory import Clock, MemoryStore, monotonic
 from ratekit.stores.naming import Canonical, Space
+from ratekit.stores.place import label_of
 from ratekit.stores.protocol import Ask, Seens
-from ratekit.stores.traffic import label_of
 
 if TYPE_CHECKING:
     from ratekit.guarded.gate import Gate

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from ratekit.errors import ConfigurationError
 from ratekit.stores.memory import PROCESS, AsyncMemoryStore
+from ratekit.stores.place import hidden
 from ratekit.stores.protocol import AsyncStore, Store
-from ratekit.stores.traffic import hidden
 
 
 def _remote(url: str, **options: Any) -> Store:

@@ -22,8 +22,8 @@ from redis.backoff import NoBackoff
 from redis.sentinel import MasterNotFoundError
 
 from ratekit.errors import ConfigurationError
+from ratekit.stores.place import hidden, torn
 from ratekit.stores.redis.wire import connection_options
-from ratekit.stores.traffic import hidden, torn
 
 PATIENCE: Final = 5.0
 """Seconds that connecting in the background may take."""

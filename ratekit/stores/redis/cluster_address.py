@@ -15,8 +15,8 @@ import redis.cluster
 import redis.connection
 
 from ratekit.errors import ConfigurationError
+from ratekit.stores.place import hidden
 from ratekit.stores.redis.address import PATIENCE, WRONG, async_connected, check_login, connected, said
-from ratekit.stores.traffic import hidden
 
 Address = tuple[str, int]
 """Host and port."""

@@ -12,13 +12,14 @@ from ratekit.decision import Decision
 from ratekit.stores.counting import Command, Job
 from ratekit.stores.holders import Holders
 from ratekit.stores.naming import Canonical, Plan, Space
+from ratekit.stores.place import place_of
 from ratekit.stores.protocol import Ask, AsyncCompiled, AsyncCompiledMany, Compiled, CompiledMany, Seens
 from ratekit.stores.redis.address import async_connector, connector, patience_of
 from ratekit.stores.redis.line import Line
 from ratekit.stores.redis.script import MOST_TOGETHER, Route, counts, decisions, label_for, packed, seens
 from ratekit.stores.redis.trip import Trips
 from ratekit.stores.redis.wire import LOST, translated
-from ratekit.stores.traffic import Traffic, place_of
+from ratekit.stores.traffic import Traffic
 
 Clock = Callable[[], int]
 

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ratekit.errors import ConfigurationError
-from ratekit.stores.traffic import hidden, torn
+from ratekit.stores.place import hidden, torn
 
 URL: Final = "UPSTASH_REDIS_REST_URL"
 TOKEN: Final = "UPSTASH_REDIS_REST_TOKEN"  # noqa: S105 - its name
