@@ -27,6 +27,7 @@ settings.configure(
     MIDDLEWARE=["ratekit.django.RateLimitMiddleware"],
     RATEKIT={
         "STORE": os.environ["RATEKIT_STORE"],
+        "BUDGET": 10.0,
         "POLICIES": [
             {"name": "login", "limits": "40/hour", "match": "GET /login"},
             {"name": "items", "limits": "20/hour burst 20", "key": "header:x-api-key", "match": "GET /items/*"},
@@ -45,10 +46,10 @@ from ratekit.fastapi import RateLimit
 
 application = FastAPI()
 application.add_middleware(
-    RateLimitMiddleware, store=os.environ["RATEKIT_STORE"], policies=[Policy("login", "40/hour", match="GET /login")]
+    RateLimitMiddleware, store=os.environ["RATEKIT_STORE"], budget=10.0, policies=[Policy("login", "40/hour", match="GET /login")]
 )
 application.get("/login")(lambda: "fastapi")
-items = RateLimit("20/hour burst 20", name="items", key="header:x-api-key")
+items = RateLimit("20/hour burst 20", name="items", key="header:x-api-key", budget=10.0)
 application.get("/items/{number}", dependencies=[Depends(items)])(lambda number: "fastapi")
 """
 
