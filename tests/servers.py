@@ -23,6 +23,9 @@ MISSING = """redis-server is not installed, and the tests do not go without it:
     macOS:           brew install redis
 Version 7 or newer has to be on the PATH, or named by RATEKIT_TEST_SERVER; a running service is not needed, the tests start their own."""
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where servers keep their files: a node of a cluster answers nobody while it waits for its disk to keep that a slot has moved."""
+
 
 def program() -> str:
     """The path of the server that tests start."""
@@ -38,7 +41,7 @@ class RedisServer:
 
     def __init__(self, *options: str) -> None:
         self.options = options
-        self.directory = Path(tempfile.mkdtemp(prefix="ratekit-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="ratekit-", dir=IN_MEMORY))
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.socket = self.directory / "redis.sock"
