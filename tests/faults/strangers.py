@@ -8,13 +8,14 @@ import random
 import sys
 import time
 import warnings
+from array import array
 from pathlib import Path
 
 from ratekit import Limiter
 from ratekit.stores import MemoryStore
 
 DAY = 86_400
-FIGURES = ("held beyond the cap", "bytes", "p99", "median", "known refused", "over", "innocent refused", "later refused")
+FIGURES = ("held beyond the cap", "bytes", "p99", "hot p99", "median", "known refused", "over", "innocent refused", "later refused")
 
 
 def identity(dice: random.Random, number: int):
@@ -40,23 +41,28 @@ def in_memory(many: int) -> list[float]:
     for who in known:
         limiter.hit(who)
     at_cap = resident() - began - kept
-    over, times = 0, []
+    counts, over, times, ticks = dict.fromkeys(range(cap), 0), 0, array("q"), array("q")
+    counting = resident() - began - kept - at_cap
     for number in range(cap, many):
         who, begin = identity(dice, number), time.perf_counter_ns()
         limiter.hit(who)
         times.append(time.perf_counter_ns() - begin)
         clock[0] += 50
-    held, after = len(store), resident() - began - kept - sys.getsizeof(times) - 32 * len(times)
-    times.sort()
+        begin = time.perf_counter_ns()
+        counts[number % cap] += 1
+        time.monotonic_ns()
+        ticks.append(time.perf_counter_ns() - begin)
+    held, after = len(store), resident() - began - kept - counting - sys.getsizeof(times) - sys.getsizeof(ticks)
+    times, ticks = sorted(times), sorted(ticks)
     refused = sum(not limiter.hit(("innocent", number)) for number in range(1_000))
     known_refused = sum(not limiter.hit(who) for who in known[:: max(1, cap // 1000)])
     hog = identity(dice, many)
     over += max(0, sum(bool(limiter.hit(hog)) for _ in range(20)) - 5)
     clock[0] += DAY * 1_000_000
     later = sum(not limiter.hit(("later", number)) for number in range(1_000))
-    tick = increment()
-    p99, median = times[len(times) * 99 // 100] / tick, times[len(times) // 2] / tick
-    return [max(0, held - cap), after / at_cap, p99, median, known_refused, over, refused / 1_000, later / 1_000]
+    tick, rare = increment(), len(times) * 99 // 100
+    p99, hot, median = times[rare] / ticks[rare], times[rare] / tick, times[len(times) // 2] / tick
+    return [max(0, held - cap), after / at_cap, p99, hot, median, known_refused, over, refused / 1_000, later / 1_000]
 
 
 def increment() -> float:
