@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
+from ratekit.arguments import by_name, check_key
 from ratekit.decision import Decision
 from ratekit.errors import ConfigurationError, RateLimitExceeded
 from ratekit.given import check_cost, check_timeout
@@ -57,8 +58,7 @@ def rate_limit(
     check_timeout(wait)
     if not callable(cost):
         check_cost(cost)
-    if key is not None and not callable(key):
-        raise ConfigurationError(f"key {key!r}: write a callable on the function's arguments, such as lambda user_id, **_: user_id")
+    check_key(key)
 
     def decorate(function: F) -> F:
         call = _Call(function, parsed, limiter, key=key, cost=cost, wait=wait, store=store, prefix=prefix)
@@ -100,8 +100,9 @@ class _Call:
         name = getattr(function, "__name__", type(function).__name__)
         self.label = name.encode("ascii", "backslashreplace").decode("ascii")  # what a header field can say
         self.name = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
-        self.signature = inspect.signature(function)
+        self.arguments = by_name(function, key=key, cost=cost if callable(cost) else None)
         self.key, self.cost, self.wait = key, cost, wait
+        self.asks = key is not None or callable(cost)
         self.limits, self.limiter, self.store, self.prefix = limits, limiter, store, prefix
         self.limiters: dict[Any, Any] = {}
         if limiter is None:
@@ -115,7 +116,7 @@ class _Call:
         @functools.wraps(self.function)
         def limited(*args: Any, **kwargs: Any) -> Any:
             visit = VISIT.get()
-            values = self.arguments(args, kwargs)
+            values = self.arguments(args, kwargs) if self.asks else {}
             cost = self.cost(**values) if callable(self.cost) else self.cost
             identity = self.key(**values) if self.key else self.identity(visit)
             limiter: Limiter = self.limiter_of(visit)
@@ -134,7 +135,7 @@ class _Call:
         @functools.wraps(self.function)
         async def limited(*args: Any, **kwargs: Any) -> Any:
             visit = VISIT.get()
-            values = self.arguments(args, kwargs)
+            values = self.arguments(args, kwargs) if self.asks else {}
             cost = await _settled(self.cost(**values)) if callable(self.cost) else self.cost
             identity = await _settled(self.key(**values)) if self.key else self.identity(visit)
             limiter: AsyncLimiter = self.limiter_of(visit)
@@ -146,18 +147,6 @@ class _Call:
             return await self.function(*args, **kwargs)
 
         return limited
-
-    def arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """The call's arguments by name, for `key` and `cost`."""
-        if self.key is None and not callable(self.cost):
-            return {}
-        bound = self.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = dict(bound.arguments)
-        for name, parameter in self.signature.parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                values = {**values.pop(name), **values}  # f(a, /, **kwargs) may be given another a: the declared one counts
-        return values
 
     def identity(self, visit: Visit | None) -> Any:
         """Who is asking where no `key` says."""

@@ -31,11 +31,14 @@ _UNIT_LIST: Final = "ms, s, sec, second, m, min, minute, h, hr, hour, d, day, w,
 _RATE = re.compile(
     r"\s*(?P<quota>[^\s/]*)(?:\s*/\s*|\s+per\s+)(?P<period>(?:[0-9]+\s*)?[^\s0-9/]\S*)(?P<options>(?:\s.*)?)", re.DOTALL
 )
+_COMMA = re.compile(r",\s*[0-9]+\s*(?:/|per\s)")
 _PERIOD = re.compile(r"(?:(?P<count>[0-9]{1,15})\s*)?(?P<unit>[a-z]+)")
 
 
 def read(text: str) -> tuple[Literal["period", "calendar"], dict[str, Any]]:
     """What a limit is made with, and of which kind it is; raises ConfigurationError that says what would be right."""
+    if _COMMA.search(text):
+        raise ConfigurationError("write ';' between two limits, as in '100/minute; 1000/day'")
     rate = _RATE.fullmatch(text)
     if rate is None:
         raise ConfigurationError("write a quota per period, such as '5/minute', '10/15s' or '5 per 2 hours'")

@@ -84,7 +84,7 @@ class Limiter:
         spender = getattr(self._store, "spender", None)
         if spender is not None and type(self).hit is Limiter.hit:
             # Where nobody is asked, a frame more would be a tenth of the whole hit.
-            self.__dict__["hit"] = spender(self._plan, partial(_spend, self._decide))
+            self.__dict__["hit"] = _as(Limiter.hit, spender(self._plan, partial(_spend, self._decide)))
         self._reserving: Any = self._store
         metering.watch(self)
 
@@ -92,9 +92,10 @@ class Limiter:
         tally, timed = metering.tally_of(self.name), bool(getattr(self._store, "remote", False))
         hit, many = self.__dict__.get("hit"), self._decide_many
         if hit is not None and timed:
-            self.__dict__["hit"] = metered.timed_spends(tally, hit, self.limits)
+            self.__dict__["hit"] = _as(Limiter.hit, metered.timed_spends(tally, hit, self.limits))
         elif hit is not None:
-            self.__dict__["hit"] = metered.spends(tally, self._plan, cast(Any, self._store).spender, partial(_spend, self._decide))
+            spend = metered.spends(tally, self._plan, cast(Any, self._store).spender, partial(_spend, self._decide))
+            self.__dict__["hit"] = _as(Limiter.hit, spend)
         self._decide = metered.decides(tally, self._decide, self.limits, timed=timed)
         self._decide_many = metered.many(tally, many)
         self._reserving = metered.CountedStore(self._store, tally)
@@ -283,6 +284,12 @@ class AsyncLimiter:
         return f"AsyncLimiter({', '.join(repr(str(limit)) for limit in self.limits)}, name={self.name!r})"
 
 
+def _as(method: Callable[..., Any], hit: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function under the method's name: what is said of wrong arguments names it."""
+    hit.__name__, hit.__qualname__, hit.__doc__ = method.__name__, method.__qualname__, method.__doc__
+    return hit
+
+
 def _awaited(spend: Spend) -> Callable[[Identity, int], Pending[Decision]]:
     """What is known without waiting, as an answer that is awaited."""
     new, one = object.__new__, 1
@@ -299,7 +306,7 @@ def _awaited(spend: Spend) -> Callable[[Identity, int], Pending[Decision]]:
         pending.__await__ = answer(identity, cost).__await__
         return pending  # type: ignore[no-any-return]
 
-    return hit
+    return _as(AsyncLimiter.hit, hit)
 
 
 def _spend(decide: Compiled, identity: Identity, cost: int = 1) -> Decision:

@@ -3,7 +3,6 @@ Holding: what ConcurrencyLimiter and its async twin share: the places, the lease
 No I/O.
 """
 
-import inspect
 import logging
 import os
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import Any, Final
 
+from ratekit.arguments import by_name, check_key
 from ratekit.counters.leases import PATIENCE, Leases
 from ratekit.errors import ConfigurationError, RateKitError
 from ratekit.given import check_timeout
@@ -130,17 +130,6 @@ def identity_maker(function: Callable[..., Any], key: Callable[..., Identity] | 
     if key is None:
         name = f"{function.__module__}.{function.__qualname__}"
         return lambda *_, **__: name
-    if not callable(key):
-        raise ConfigurationError(f"key {key!r}: write a callable on the function's arguments, such as lambda user_id, **_: user_id")
-    signature = inspect.signature(function)
-
-    def identity(*words: Any, **options: Any) -> Identity:
-        bound = signature.bind(*words, **options)
-        bound.apply_defaults()
-        named = dict(bound.arguments)
-        for name, parameter in signature.parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                named = {**named.pop(name), **named}
-        return key(**named)
-
-    return identity
+    check_key(key)
+    arguments = by_name(function, key=key)
+    return lambda *words, **options: key(**arguments(words, options))

@@ -35,6 +35,8 @@ RIGHT = {
 }
 
 WRONG = {
+    "5/minute, 100/hour": "write ';' between two limits",
+    "5 per minute burst 9,100 per hour": "write ';' between two limits",
     "5/month": "30 days",
     "5/2 months": "30 days",
     "5/year": "365 days",

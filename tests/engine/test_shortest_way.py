@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratekit import Limit, Limiter
+from ratekit import AsyncLimiter, Limit, Limiter
 from ratekit.algorithms import FORCE, SPEND, rule_of
 from ratekit.stores import MemoryStore
 
@@ -61,6 +61,14 @@ def test_what_is_odd_takes_the_long_way_and_is_told_what_would_be_right(clock):
     assert limiter.hit("7", cost=2).remaining == 2
     assert limiter.hit("x" * 500).remaining == 4
     assert limiter.hit("x" * 500).remaining == 3
+
+
+@pytest.mark.parametrize("kind", [Limiter, AsyncLimiter])
+def test_whoever_calls_it_wrongly_is_told_by_its_own_name(kind):
+    limiter = kind("5/minute", name=f"called wrongly {kind.__name__}")
+    with pytest.raises(TypeError, match=rf"{kind.__name__}\.hit\(\) missing 1 required positional argument: 'identity'"):
+        limiter.hit()
+    assert limiter.hit.__doc__ == kind.hit.__doc__
 
 
 def test_a_limiter_that_is_gone_warns_nobody(clock):

@@ -362,6 +362,31 @@ def test_a_key_is_a_callable(wrong):
         rate_limit("1/minute", key=wrong)
 
 
+@pytest.mark.parametrize("what", ["key", "cost"])
+def test_a_callable_that_cannot_take_the_arguments_is_said_where_the_function_is_decorated(what):
+    with pytest.raises(ConfigurationError, match=rf"{what} .*: missing a required argument: 'usr'; .* by name \(user, text\)"):
+
+        @rate_limit("1/minute", **{what: lambda usr: usr})
+        def plain(user, text=""):
+            return None
+
+    with pytest.raises(ConfigurationError, match=r"got an unexpected keyword argument 'text'; .* takes what it does not need"):
+
+        @rate_limit("1/minute", **{what: lambda user: user})
+        def other(user, text=""):
+            return None
+
+
+def test_a_callable_may_ask_for_whatever_a_function_with_any_names_may_be_given():
+    @rate_limit("1/minute", key=lambda user, **_: user)
+    def plain(**options):
+        return options
+
+    assert plain(user=1) == {"user": 1}
+    with pytest.raises(RateLimitExceeded):
+        plain(user=1)
+
+
 @pytest.mark.parametrize("wrong", [-1, True, "5", float("nan")])
 def test_a_wait_is_seconds(wrong):
     with pytest.raises(ConfigurationError, match="write seconds from 0"):
