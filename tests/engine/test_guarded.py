@@ -41,7 +41,7 @@ def all_that_is_said(caplog):
 
 
 def opened(kind, server, **options):
-    return doors.opened(kind, server.url, None, **options)
+    return doors.opened(kind, server.url, None, **(PATIENT | options))
 
 
 def hang(server):

@@ -3,13 +3,16 @@ Trips to Redis: one per hit, sent again only where it certainly did not run, who
 """
 
 import asyncio
+import gc
 import os
 import socket
 import threading
 import time
+from weakref import ref
 
 import pytest
 import servers
+import uvloop
 from doors import PATIENT
 
 from ratekit import AsyncLimiter, Limit, Limiter, StoreError, StoreUnavailable
@@ -230,6 +233,24 @@ def test_cancelled_callers_leave_every_connection_whole(redis_url):
         await store.aclose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_line_that_was_closed_is_gone_without_the_garbage_collector(redis_url, new_loop):
+    async def main():
+        store = AsyncRedisStore(redis_url, budget=0.2)
+        await store.compile(plan_of([Limit.parse("9/minute")], prefix="ratekit", name="gone"))("ann", 1, SPEND)
+        (line,) = [ref(line) for line in store._lines.values()]
+        await store.aclose()
+        await asyncio.sleep(0.5)  # the event loop forgets timers that were cancelled when their time has come
+        return line()
+
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            assert runner.run(main()) is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
+from weakref import ref
 
 import hiredis
 import redis.exceptions
@@ -309,21 +310,13 @@ class Line(asyncio.Protocol):
             self._transport.set_protocol(self)
             self._flush()
             if self._keeper is None:
-                self._keeper = self._until_the_loop_ends()
+                self._keeper = _until_the_loop_ends(ref(self))
                 await anext(self._keeper)
         except Exception as error:  # uvloop raises RuntimeError where a connection is lost while redis-py greets the server
             fault = error if isinstance(error, FAULTS) else redis.exceptions.ConnectionError(str(error))
             self._fail_waiting(translated(fault))
         finally:
             self._connecting = None
-
-    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
-        """Event loops end the asynchronous generators that they began; so a connection does not outlive its loop."""
-        try:
-            yield
-        finally:
-            self.close()
-            await asyncio.sleep(0)  # the loop closes the socket in its next turn
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever is under way may have been counted and is told so; whoever still waits goes with the next connection."""
@@ -339,6 +332,19 @@ class Line(asyncio.Protocol):
         runs, self._runs, self._waiting, self._since = self._runs, [], 0, 0.0
         self._open_run = Run(NOTHING, None)
         fail(runs, error)
+
+
+async def _until_the_loop_ends(line: "ref[Line]") -> AsyncGenerator[None, None]:
+    """
+    Event loops end the asynchronous generators that they began; so a connection does not outlive its loop. A line that was closed is
+    kept by nobody: it would wait for the garbage collector.
+    """
+    try:
+        yield
+    finally:
+        if (kept := line()) is not None:
+            kept.close()
+        await asyncio.sleep(0)  # the loop closes the socket in its next turn
 
 
 def _transport_of(connection: Any) -> Any:
