@@ -266,7 +266,8 @@ def test_limiters_of_one_store_share_what_they_know_of_it(kind, server):
 
 
 def test_limiters_of_one_url_share_what_they_know_of_it(server):
-    with Limiter("5/hour", store=server.url, name="one") as one, Limiter("5/hour", store=server.url, name="other") as other:
+    url = server.url
+    with Limiter("5/hour", store=url, name="one", **PATIENT) as one, Limiter("5/hour", store=url, name="other", **PATIENT) as other:
         server.stop()
         check_local(one.hit("ann"))
         assert other.health().state == "open"

@@ -13,6 +13,7 @@ from wsgiref.util import setup_testing_defaults
 import doors
 import pytest
 import servers
+from doors import PATIENT
 
 from ratekit import Limiter, Policy
 from ratekit.guarded.circuit import circuit_of
@@ -184,7 +185,7 @@ def test_the_policies_on_one_request_are_charged_each(server):
 
     store = RedisStore(server.url)
     policies = [Policy("one", "9/hour"), Policy("two", "5/day fixed_window", key="header:x-key")]
-    around = RateLimitMiddleware(app, policies=policies, store=store, name="policies", deny_cache=0)
+    around = RateLimitMiddleware(app, policies=policies, store=store, name="policies", deny_cache=0, **PATIENT)
     statuses = []
 
     def ask():
@@ -192,7 +193,7 @@ def test_the_policies_on_one_request_are_charged_each(server):
         setup_testing_defaults(environ)
         list(around(environ, lambda status, *_: statuses.append(status[:3])))
 
-    limiter = Limiter("9/hour", store=store, name="policies beside")
+    limiter = Limiter("9/hour", store=store, name="policies beside", **PATIENT)
     try:
         ask()
         server.stop()

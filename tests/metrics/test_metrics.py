@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from doors import PATIENT
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
@@ -185,8 +186,8 @@ def test_an_outage_shows_as_degraded_or_unavailable_and_in_the_circuit(caplog):
     caplog.set_level(logging.INFO, logger="ratekit")
     with (
         servers.RedisServer() as server,
-        Limiter("100/minute", store=f"{server.url}?x", name="away local") as limiter,
-        Limiter("100/minute", store=f"{server.url}?x", name="away closed", on_outage="closed") as closed,
+        Limiter("100/minute", store=f"{server.url}?x", name="away local", **PATIENT) as limiter,
+        Limiter("100/minute", store=f"{server.url}?x", name="away closed", on_outage="closed", **PATIENT) as closed,
     ):
         limiter.hit("user:42")
         server.stop()
