@@ -17,7 +17,20 @@ WORKERS = {"threads": ("--threads", "8"), "gevent": ("--worker-class", "gevent")
 def gunicorn(app, directory, *words, **environment):
     """Serve "module:name" from a directory; gives the server's URL and the lines that it has written so far."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RATEKIT_")}
-    command = [sys.executable, "-m", "gunicorn", app, "--chdir", str(directory), *words, "--bind", "127.0.0.1:0", "--no-sendfile"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        app,
+        "--chdir",
+        str(directory),
+        *words,
+        "--bind",
+        "127.0.0.1:0",
+        "--no-sendfile",
+        "--keep-alive",
+        "60",
+    ]
     written, listening, url = [], threading.Event(), []
     with (
         tempfile.TemporaryDirectory(prefix="ratekit-") as home,  # newer ones keep a socket there

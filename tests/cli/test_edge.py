@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from servers import until
 from typer.testing import CliRunner
 
 from ratekit import Limit, Limiter
@@ -164,7 +165,7 @@ def test_a_command_that_is_ended_takes_its_server_with_it():
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "Traceback" not in errors
-    assert not Path(f"/proc/{found[0]}").exists()
+    until(lambda: not Path(f"/proc/{found[0]}").exists())
 
 
 def test_a_part_alone_needs_no_other(ratekit, tmp_path):
