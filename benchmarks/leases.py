@@ -11,7 +11,7 @@ from libraries import PLENTY, ratekit_limit
 from loads import KEYS, closed
 from measure import Goal, Row, Side
 
-SECONDS = 1.5
+SECONDS = 1.2
 TASKS = 256
 LEASE = 0.05
 CROWDS = (("fixed_window", len(KEYS)), ("sliding_window", len(KEYS)), ("fixed_window", 10))
