@@ -76,7 +76,7 @@ async def hung(full: bool) -> list[Figure]:
             Load(service.port, clients, 0.3) as load,
             Load(service.port, 1, 0.01, "/health") as other,
         ):
-            together = [Client(service.port, f"10.9.{i}.1") for i in range(75 if full else 10)]
+            together = [Client(service.port, f"10.9.{i}.1") for i in range(60 if full else 10)]
             await asyncio.gather(*(client.get() for client in together))
             await asyncio.sleep(2 if full else 0.5)
             async with Pauses() as pauses:
